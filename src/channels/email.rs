@@ -1,0 +1,5 @@
+//! Mail.
+
+/// How mail leaves.
+#[derive(Debug)]
+pub struct Mailer;

@@ -1,0 +1,158 @@
+//! Callbacks: what came in, and what we made of it.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::task::{Metadata, MetadataOrigin};
+
+/// What became of a callback (contract §4).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallbackOutcome {
+    /// A new step.
+    Accepted,
+    /// The same step again, or progress only.
+    Duplicate,
+    /// An earlier step after a later one.
+    Stale,
+    /// Another end than the one told.
+    Conflict,
+    /// The provider denied it.
+    Disputed,
+    /// Not understood, kept to be read again.
+    Quarantined,
+    /// Its signature did not hold.
+    Rejected,
+}
+
+impl CallbackOutcome {
+    /// Every outcome there is.
+    pub const ALL: [Self; 7] = [
+        Self::Accepted,
+        Self::Duplicate,
+        Self::Stale,
+        Self::Conflict,
+        Self::Disputed,
+        Self::Quarantined,
+        Self::Rejected,
+    ];
+
+    /// The word for it, the same everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Stale => "stale",
+            Self::Conflict => "conflict",
+            Self::Disputed => "disputed",
+            Self::Quarantined => "quarantined",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+}
+
+/// SHA-256 over the query and the body: what makes two callbacks of a source the same.
+pub fn fingerprint(query: &str, body: &[u8]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    // The length keeps the end of the query from being read as the beginning of the body.
+    hash.update((query.len() as u64).to_be_bytes());
+    hash.update(query.as_bytes());
+    hash.update(body);
+    hash.finalize().to_vec()
+}
+
+/// At most so many metadata keys (contract §4).
+pub const METADATA_KEYS_MAX: usize = 20;
+/// At most so many bytes of keys and values together (contract §4).
+pub const METADATA_BYTES_MAX: usize = 2048;
+
+/// The metadata of a callback URL's query.
+#[derive(Clone, PartialEq, Debug)]
+pub struct QueryMetadata {
+    /// The pairs that fit.
+    pub pairs: Metadata,
+    /// Who vouches for them.
+    pub origin: MetadataOrigin,
+    /// The keys of the pairs that did not fit, to be shown.
+    pub dropped: Vec<String>,
+}
+
+/// Reads the query of a callback URL. Of a key given twice the first stays; a pair that does not fit
+/// is dropped whole; keys that begin with `cb_` are ours. `is_ours` says whether a `cb_sig` found in
+/// the query signs these pairs.
+pub fn query_metadata(query: &str, is_ours: impl FnOnce(&Metadata, &str) -> bool) -> QueryMetadata {
+    let mut pairs = Metadata::new();
+    let mut dropped = Vec::new();
+    let mut signature = None;
+    let mut bytes = 0;
+    for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        let (key, value) = (super::task::clean(&key), super::task::clean(&value));
+        if key == SIGNATURE_KEY {
+            signature.get_or_insert(value);
+        } else if key.starts_with("cb_") || key.is_empty() || pairs.contains_key(&key) {
+            continue;
+        } else if pairs.len() == METADATA_KEYS_MAX || bytes + key.len() + value.len() > METADATA_BYTES_MAX {
+            dropped.push(key.chars().take(64).collect());
+        } else {
+            bytes += key.len() + value.len();
+            pairs.insert(key, value);
+        }
+    }
+    dropped.truncate(METADATA_KEYS_MAX);
+    let origin = match signature {
+        _ if pairs.is_empty() => MetadataOrigin::Absent,
+        Some(signature) if is_ours(&pairs, &signature) => MetadataOrigin::SignedUrl,
+        _ => MetadataOrigin::Url,
+    };
+    QueryMetadata { pairs, origin, dropped }
+}
+
+/// The query key that holds our signature of a callback URL's metadata.
+pub const SIGNATURE_KEY: &str = "cb_sig";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str) -> QueryMetadata {
+        query_metadata(query, |_, signature| signature == "good")
+    }
+
+    #[test]
+    fn the_first_of_two_stays_and_our_names_are_left_out() {
+        let read = read("a=1&a=2&cb_intent=x&b=%E6%98%A5&=z");
+        assert_eq!(read.pairs, Metadata::from([("a".into(), "1".into()), ("b".into(), "春".into())]));
+        assert_eq!(read.origin, MetadataOrigin::Url);
+        assert!(read.dropped.is_empty());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_whole_and_named() {
+        let long = "x".repeat(2048);
+        let read_long = read(&format!("big={long}&small=1"));
+        assert_eq!(read_long.pairs, Metadata::from([("small".into(), "1".into())]));
+        assert_eq!(read_long.dropped, ["big"]);
+        let many: Vec<String> = (0..25).map(|n| format!("k{n:02}=v")).collect();
+        let read_many = read(&many.join("&"));
+        assert_eq!(read_many.pairs.len(), 20);
+        assert_eq!(read_many.dropped, ["k20", "k21", "k22", "k23", "k24"]);
+    }
+
+    #[test]
+    fn a_good_signature_raises_the_rank() {
+        assert_eq!(read("a=1&cb_sig=good").origin, MetadataOrigin::SignedUrl);
+        assert_eq!(read("a=1&cb_sig=bad").origin, MetadataOrigin::Url);
+        assert_eq!(read("cb_sig=good").origin, MetadataOrigin::Absent);
+    }
+
+    #[test]
+    fn query_and_body_are_told_apart() {
+        assert_ne!(fingerprint("a", b"b"), fingerprint("ab", b""));
+        assert_eq!(fingerprint("a", b"b"), fingerprint("a", b"b"));
+    }
+}

@@ -1,0 +1,19 @@
+//! The words and the rules: pure code, no I/O crate, time always an argument.
+//!
+//! Everything that Callboard decides is decided here and only here: what a status step is
+//! ([`task`]), what an event says ([`event`]), whom it concerns ([`subscription`]), and what becomes
+//! of a delivery after an attempt ([`delivery`]). The rest of the house carries these decisions out.
+
+pub mod callback;
+pub mod clock;
+pub mod delivery;
+pub mod destination;
+pub mod event;
+pub mod filter;
+pub mod id;
+pub mod pace;
+pub mod retry;
+pub mod secret;
+pub mod source;
+pub mod subscription;
+pub mod task;

@@ -1,0 +1,108 @@
+//! How many per second: the rate limit of callbacks and of destinations, on a clock that is passed in.
+
+use std::time::Duration;
+
+use super::clock::Timestamp;
+
+/// So many per so long, as `200/s` or `30/m`.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Rate {
+    /// How many, at least one.
+    pub count: u32,
+    /// In what time.
+    pub per: Duration,
+}
+
+impl Rate {
+    /// Reads `COUNT/s`, `COUNT/m` or `COUNT/h`.
+    ///
+    /// # Errors
+    /// A sentence that says what is expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a rate: write a number, a slash and s, m or h, as in \"5/s\"");
+        let (count, unit) = text.split_once('/').ok_or_else(wrong)?;
+        let per = match unit.trim() {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return Err(wrong()),
+        };
+        let count: u32 = count.trim().parse().map_err(|_| wrong())?;
+        if count == 0 {
+            return Err(format!("`{text}` would never let anything through: the number must be at least 1"));
+        }
+        Ok(Self { count, per: Duration::from_secs(per) })
+    }
+}
+
+/// Keeps to a [`Rate`] by the generic cell rate algorithm: a burst of up to one second's worth (at
+/// least one), then evenly spaced.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    rate: Rate,
+    /// When the next one would be due if all were evenly spaced, in microseconds since 1970.
+    next_micros: i64,
+}
+
+impl Pace {
+    /// One that has let nothing through yet.
+    pub fn new(rate: Rate) -> Self {
+        Self { rate, next_micros: 0 }
+    }
+
+    fn spacing_micros(&self) -> i64 {
+        let per = i64::try_from(self.rate.per.as_micros()).unwrap_or(i64::MAX);
+        (per / i64::from(self.rate.count)).max(1)
+    }
+
+    /// Lets one through now.
+    ///
+    /// # Errors
+    /// How long to wait before the next try, where it is too early.
+    pub fn take(&mut self, now: Timestamp) -> Result<(), Duration> {
+        let now = now.0.saturating_mul(1000);
+        let spacing = self.spacing_micros();
+        let burst = 1_000_000.max(spacing);
+        let earliest = self.next_micros - burst + spacing;
+        if earliest > now {
+            return Err(Duration::from_micros((earliest - now).unsigned_abs()));
+        }
+        self.next_micros = self.next_micros.max(now) + spacing;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_and_bad_ones_explained() {
+        assert_eq!(Rate::parse("200/s"), Ok(Rate { count: 200, per: Duration::from_secs(1) }));
+        assert_eq!(Rate::parse("30/m"), Ok(Rate { count: 30, per: Duration::from_secs(60) }));
+        for bad in ["", "5", "5/d", "x/s", "0/s", "-1/s"] {
+            assert!(Rate::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn one_a_second_lets_one_through_each_second() {
+        let mut pace = Pace::new(Rate { count: 1, per: Duration::from_secs(1) });
+        let mut passed = 0;
+        for millis in 0..10_000 {
+            passed += u32::from(pace.take(Timestamp(1_000_000 + millis)).is_ok());
+        }
+        assert_eq!(passed, 10);
+        assert_eq!(pace.take(Timestamp(1_009_999)), Err(Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn a_burst_is_one_second_long() {
+        let mut pace = Pace::new(Rate { count: 200, per: Duration::from_secs(1) });
+        let now = Timestamp(1_000_000);
+        let burst = (0..1000).filter(|_| pace.take(now).is_ok()).count();
+        assert_eq!(burst, 200);
+        let later = Timestamp(now.0 + 500);
+        assert_eq!((0..1000).filter(|_| pace.take(later).is_ok()).count(), 100);
+    }
+}

@@ -1,0 +1,8 @@
+//! Callboard receives the callbacks of AI-generation providers, keeps each as one durable event, and
+//! tells everyone who should know.
+
+pub mod channels;
+pub mod config;
+pub mod domain;
+pub mod egress;
+pub mod providers;
