@@ -55,22 +55,42 @@ impl Pace {
         (per / i64::from(self.rate.count)).max(1)
     }
 
+    /// How many may go now; at most one burst.
+    pub fn available(&self, now: Timestamp) -> usize {
+        let now = now.0.saturating_mul(1000);
+        let spacing = self.spacing_micros();
+        let left = now + spacing.max(BURST_MICROS) - self.next_micros.max(now);
+        usize::try_from(left.max(0) / spacing).unwrap_or_default()
+    }
+
+    /// Notes that so many went.
+    pub fn spend(&mut self, now: Timestamp, many: usize) {
+        let spent = self.spacing_micros().saturating_mul(i64::try_from(many).unwrap_or(i64::MAX));
+        self.next_micros = self.next_micros.max(now.0.saturating_mul(1000)).saturating_add(spent);
+    }
+
+    /// How long until one may go; zero if it may now.
+    pub fn wait(&self, now: Timestamp) -> Duration {
+        let spacing = self.spacing_micros();
+        let earliest = self.next_micros - spacing.max(BURST_MICROS) + spacing;
+        Duration::from_micros((earliest - now.0.saturating_mul(1000)).max(0).unsigned_abs())
+    }
+
     /// Lets one through now.
     ///
     /// # Errors
     /// How long to wait before the next try, where it is too early.
     pub fn take(&mut self, now: Timestamp) -> Result<(), Duration> {
-        let now = now.0.saturating_mul(1000);
-        let spacing = self.spacing_micros();
-        let burst = 1_000_000.max(spacing);
-        let earliest = self.next_micros - burst + spacing;
-        if earliest > now {
-            return Err(Duration::from_micros((earliest - now).unsigned_abs()));
+        if self.available(now) == 0 {
+            return Err(self.wait(now));
         }
-        self.next_micros = self.next_micros.max(now) + spacing;
+        self.spend(now, 1);
         Ok(())
     }
 }
+
+/// How much may go at once: one second's worth.
+const BURST_MICROS: i64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,14 @@
+//! What happens: the only rooms that join providers, store, channels and egress.
+//!
+//! [`receive`] takes a callback in, [`record`] makes it durable together with all that came at the same
+//! time, [`dispatch`] tells the destinations, [`replay`] tells them again. [`roster`] is what they all
+//! read: the sources, destinations and subscriptions of this moment.
+
+pub mod dispatch;
+pub mod fold;
+pub mod lane;
+pub mod notice;
+pub mod receive;
+pub mod record;
+pub mod replay;
+pub mod roster;

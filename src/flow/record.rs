@@ -1,0 +1,253 @@
+//! The recorder: one writer, many waiters.
+//!
+//! Whoever has something to record hands it over and waits for the commit. The recorder takes all that
+//! is queued, makes one transaction and one sync of it, and answers them all. A success means
+//! committed and synced; a failure means that nothing of it is there.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::fold::{Entry, Fold, Folded, Reading};
+use super::notice::{Notice, Notices};
+use crate::domain::callback::{CallbackOutcome, fingerprint};
+use crate::domain::clock::SharedClock;
+use crate::domain::event::Event;
+use crate::domain::id::{CallbackId, DeliveryId};
+use crate::shutdown::Lifecycle;
+use crate::store::{Error, NewCallback, NewDelivery, Store};
+
+/// So many may wait; whoever comes then is told to come again.
+const QUEUE: usize = 4096;
+/// So many make one transaction at most.
+const BATCH: usize = 256;
+/// How long a commit is waited for (contract §4).
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// It could not be recorded; nothing of it was kept. The same may be recorded later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the database cannot take it now")]
+pub struct Unrecorded;
+
+/// What became of a recorded message.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// The callback that it is kept as; for a repeat, the first one.
+    pub callback_id: Option<CallbackId>,
+    /// What it was.
+    pub outcome: CallbackOutcome,
+    /// What became of each task that it speaks of.
+    pub tasks: Vec<Folded>,
+    /// Why, where there is something to say.
+    pub detail: Option<String>,
+}
+
+struct Job {
+    entry: Entry,
+    reply: oneshot::Sender<Result<Receipt, Unrecorded>>,
+}
+
+/// The way to the recorder. Clones lead to the same one.
+#[derive(Clone)]
+pub struct Recorder {
+    queue: mpsc::Sender<Job>,
+    closing: CancellationToken,
+}
+
+impl Recorder {
+    /// Starts the recorder. `wake` is notified after each commit that made deliveries.
+    pub fn start(store: Store, clock: SharedClock, notices: Notices, wake: Arc<Notify>, life: &Lifecycle) -> Self {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let closing = CancellationToken::new();
+        let writer = Writer { store, clock, notices, wake };
+        life.spawn(run(writer, jobs, closing.clone()));
+        Self { queue, closing }
+    }
+
+    /// Records a message; the answer comes after the commit.
+    ///
+    /// # Errors
+    /// [`Unrecorded`] when the database cannot take it, or not within 3 s.
+    pub async fn record(&self, entry: Entry) -> Result<Receipt, Unrecorded> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Job { entry, reply }).map_err(|_| Unrecorded)?;
+        tokio::time::timeout(PATIENCE, answer).await.map_err(|_| Unrecorded)?.map_err(|_| Unrecorded)?
+    }
+
+    /// Ends the recorder once everything that is queued is written.
+    pub fn close(&self) {
+        self.closing.cancel();
+    }
+}
+
+async fn run(writer: Writer, mut jobs: mpsc::Receiver<Job>, closing: CancellationToken) {
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        tokio::select! {
+            biased;
+            many = jobs.recv_many(&mut batch, BATCH) => if many == 0 { return },
+            () = closing.cancelled(), if !jobs.is_closed() => jobs.close(),
+        }
+        // Who waited too long was told so, and must find nothing of theirs later.
+        batch.retain(|job| !job.reply.is_closed());
+        let taken = std::mem::take(&mut batch);
+        // A panic answers those of this batch, and the next one is begun afresh.
+        if AssertUnwindSafe(writer.write(taken)).catch_unwind().await.is_err() {
+            tracing::error!("the recorder panicked over a batch; it goes on with the next");
+            metrics::counter!("callboard_recorder_panics_total").increment(1);
+        }
+    }
+}
+
+struct Writer {
+    store: Store,
+    clock: SharedClock,
+    notices: Notices,
+    wake: Arc<Notify>,
+}
+
+struct Written {
+    receipts: Vec<Receipt>,
+    events: Vec<(Event, usize)>,
+}
+
+impl Writer {
+    /// Writes all of them, in as few transactions as their content allows.
+    async fn write(&self, jobs: Vec<Job>) {
+        let mut left = vec![(jobs, false)];
+        while let Some((mut batch, tried)) = left.pop() {
+            if batch.is_empty() {
+                continue;
+            }
+            match self.commit(&batch).await {
+                Ok(written) => self.answer(batch, written),
+                Err(Error::Contention(_)) if !tried => left.push((batch, true)),
+                // One bad row must not fail its neighbours: halves, until the guilty one is alone.
+                Err(Error::Contention(_) | Error::Content(_)) if batch.len() > 1 => {
+                    let second = batch.split_off(batch.len() / 2);
+                    left.push((second, false));
+                    left.push((batch, false));
+                }
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, messages = batch.len(), "not recorded");
+                    metrics::counter!("callboard_unrecorded_total").increment(batch.len() as u64);
+                    for job in batch {
+                        let _ = job.reply.send(Err(Unrecorded));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn commit(&self, jobs: &[Job]) -> Result<Written, Error> {
+        let now = self.clock.now();
+        let mut tx = self.store.write().await?;
+        let ids: Vec<_> = jobs.iter().flat_map(|job| job.entry.task_ids()).collect();
+        let tasks = if ids.is_empty() { Default::default() } else { tx.lock_tasks(ids, now).await? };
+        let mut fold = Fold::new(tasks, now);
+        let mut receipts: Vec<Receipt> = jobs.iter().map(|job| receipt(&job.entry, fold.take(&job.entry))).collect();
+
+        let kept: Vec<usize> = (0..jobs.len()).filter(|&at| jobs[at].entry.arrival.is_some()).collect();
+        let callbacks = kept.iter().filter_map(|&at| new_callback(&jobs[at].entry, &receipts[at])).collect();
+        for (&at, id) in kept.iter().zip(tx.keep_callbacks(callbacks).await?) {
+            receipts[at].callback_id = Some(id);
+        }
+        tx.save_tasks(&fold.changed()).await?;
+        let events = std::mem::take(&mut fold.events);
+        tx.insert_events(events.iter().map(|(event, _)| event)).await?;
+        tx.insert_deliveries(&fold.deliveries, now).await?;
+        if !fold.contradictions.is_empty() {
+            let told: Vec<_> = fold.contradictions.iter().map(|both| both.told.clone()).collect();
+            let told = tx.told(&told).await?;
+            let also = fold.contradictions.iter().flat_map(|both| {
+                let had = told.iter().filter(|(event, _)| event == both.told.as_str());
+                had.map(|(_, destination)| NewDelivery {
+                    id: DeliveryId::new(now),
+                    event_id: both.conflict.clone(),
+                    destination: destination.clone(),
+                    replay_id: None,
+                    url: None,
+                })
+            });
+            tx.insert_deliveries(&also.collect::<Vec<_>>(), now).await?;
+        }
+        tx.commit().await?;
+        Ok(Written { receipts, events })
+    }
+
+    fn answer(&self, batch: Vec<Job>, written: Written) {
+        for (event, destinations) in written.events {
+            metrics::counter!("callboard_events_total", "type" => event.kind.as_str()).increment(1);
+            self.notices.tell(|| Notice::Event {
+                at: event.at,
+                kind: event.kind.as_str(),
+                id: event.id.to_string(),
+                source: event.source,
+                task_id: event.task_id,
+                destinations,
+            });
+            self.wake.notify_one();
+        }
+        for (job, receipt) in batch.into_iter().zip(written.receipts) {
+            let labels = [("source", job.entry.source.clone()), ("outcome", receipt.outcome.as_str().to_owned())];
+            metrics::counter!("callboard_callbacks_total", &labels).increment(1);
+            self.notices.tell(|| Notice::Callback {
+                at: job.entry.received_at,
+                source: job.entry.source.clone(),
+                task_id: receipt.tasks.first().map(|folded| folded.task_id.clone()),
+                outcome: receipt.outcome,
+                event_id: receipt.tasks.first().and_then(|folded| Some(folded.event_id.as_ref()?.to_string())),
+                detail: receipt.detail.clone(),
+            });
+            let _ = job.reply.send(Ok(receipt));
+        }
+    }
+}
+
+fn receipt(entry: &Entry, tasks: Vec<Folded>) -> Receipt {
+    let note = entry.arrival.as_ref().and_then(|arrival| arrival.note.clone());
+    let (outcome, detail) = match &entry.reading {
+        Reading::Said(_) => {
+            (tasks.first().map_or(CallbackOutcome::Quarantined, |folded| folded.outcome), note)
+        }
+        Reading::Quarantined { detail, .. } => (CallbackOutcome::Quarantined, Some(detail.clone())),
+        Reading::Rejected { detail } => (CallbackOutcome::Rejected, Some(detail.clone())),
+    };
+    Receipt { callback_id: None, outcome, tasks, detail }
+}
+
+fn new_callback(entry: &Entry, receipt: &Receipt) -> Option<NewCallback> {
+    let arrival = entry.arrival.as_ref()?;
+    let first = receipt.tasks.first();
+    let task_id = match &entry.reading {
+        Reading::Said(_) => first.map(|folded| folded.task_id.clone()),
+        Reading::Quarantined { task_id, .. } => task_id.clone(),
+        Reading::Rejected { .. } => None,
+    };
+    let tasks = (receipt.tasks.len() > 1).then(|| {
+        let all = receipt.tasks.iter().map(|folded| {
+            serde_json::json!({"task_id": folded.task_id, "outcome": folded.outcome, "event_id": folded.event_id})
+        });
+        serde_json::Value::Array(all.collect()).to_string()
+    });
+    Some(NewCallback {
+        id: CallbackId::new(entry.received_at),
+        source: entry.source.clone(),
+        task_id,
+        fingerprint: fingerprint(&arrival.query, &arrival.body),
+        outcome: receipt.outcome,
+        detail: receipt.detail.clone(),
+        trust: entry.from.trust.as_str(),
+        event_id: first.and_then(|folded| folded.event_id.clone()),
+        tasks,
+        received_at: entry.received_at,
+        remote: arrival.remote.clone(),
+        query: arrival.query.clone(),
+        headers: arrival.headers.clone(),
+        body: arrival.body.to_vec(),
+    })
+}

@@ -1,0 +1,238 @@
+//! Callbacks, kept byte for byte.
+
+use std::collections::HashMap;
+
+use super::lists::{Conditions, Page};
+use super::tx::{Given, Row, Tx, values};
+use super::{Error, Result};
+use crate::domain::callback::CallbackOutcome;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{CallbackId, EventId};
+
+/// A callback to be kept.
+#[derive(Clone, Debug)]
+pub struct NewCallback {
+    /// Its id, unless it repeats one that is kept.
+    pub id: CallbackId,
+    /// The source that it came to.
+    pub source: String,
+    /// The task it speaks of, where that is known; the first where there are several.
+    pub task_id: Option<String>,
+    /// What makes it the same as another of its source.
+    pub fingerprint: Vec<u8>,
+    /// What became of it.
+    pub outcome: CallbackOutcome,
+    /// Why, for people.
+    pub detail: Option<String>,
+    /// How far it could be believed.
+    pub trust: &'static str,
+    /// The event that it made or repeats.
+    pub event_id: Option<EventId>,
+    /// What became of each task, as JSON, where it speaks of several.
+    pub tasks: Option<String>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// The client's address.
+    pub remote: Option<String>,
+    /// The URL's query, as it came.
+    pub query: String,
+    /// The headers as JSON pairs.
+    pub headers: String,
+    /// The body as it came.
+    pub body: Vec<u8>,
+}
+
+/// A callback as lists show it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are those of `NewCallback`")]
+pub struct CallbackRow {
+    pub id: CallbackId,
+    pub source: String,
+    pub task_id: Option<String>,
+    pub outcome: CallbackOutcome,
+    pub detail: Option<String>,
+    pub trust: String,
+    pub event_id: Option<String>,
+    pub received_at: Timestamp,
+    /// How often the same came again with the same outcome.
+    pub repeats: i64,
+    /// When it last did.
+    pub repeated_at: Option<Timestamp>,
+    pub remote: Option<String>,
+}
+
+/// A callback with everything that is kept of it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are those of `NewCallback`")]
+pub struct KeptCallback {
+    pub row: CallbackRow,
+    pub query: String,
+    pub headers: String,
+    pub body: Vec<u8>,
+    pub tasks: Option<String>,
+}
+
+/// Which callbacks to list.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each narrows the list to those that have this value")]
+pub struct CallbackFilter {
+    pub outcome: Option<CallbackOutcome>,
+    pub source: Option<String>,
+    pub task_id: Option<String>,
+    pub before: Option<String>,
+    pub limit: usize,
+}
+
+/// So many rejected callbacks are kept of each source; older ones make room.
+const REJECTED_KEPT: i64 = 1000;
+
+const ROW: &str = "id, source, task_id, outcome, detail, trust, event_id, received_at, repeats, repeated_at, remote";
+
+type Sameness = (String, Vec<u8>, &'static str);
+
+impl Tx {
+    /// Keeps callbacks; gives the id of each, in the same order: that of the one it repeats, where it
+    /// is the same as a kept one and became the same.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn keep_callbacks(&mut self, callbacks: Vec<NewCallback>) -> Result<Vec<CallbackId>> {
+        let keys: Vec<Sameness> = callbacks.iter().map(sameness).collect();
+        let mut order: HashMap<&Sameness, usize> = HashMap::new();
+        // The first of each kind, how many more there are, and when the last of them came.
+        let mut first: Vec<(NewCallback, i64, Option<Timestamp>)> = Vec::new();
+        for (callback, key) in callbacks.into_iter().zip(&keys) {
+            if let Some(&at) = order.get(key) {
+                first[at].1 += 1;
+                first[at].2 = Some(callback.received_at);
+            } else {
+                order.insert(key, first.len());
+                first.push((callback, 0, None));
+            }
+        }
+        // One order for all instances, so that two never wait for each other.
+        first.sort_by(|(a, ..), (b, ..)| {
+            (&a.source, &a.fingerprint, a.outcome).cmp(&(&b.source, &b.fingerprint, b.outcome))
+        });
+        let rejected: Vec<String> = first
+            .iter()
+            .filter(|(callback, ..)| callback.outcome == CallbackOutcome::Rejected)
+            .map(|(callback, ..)| callback.source.clone())
+            .collect();
+        let ids = self.upsert_callbacks(first).await?;
+        for source in rejected {
+            self.bound_rejected(&source).await?;
+        }
+        keys.iter().map(|key| ids.get(key).cloned().ok_or(Error::Corrupt { column: "id" })).collect()
+    }
+
+    async fn upsert_callbacks(
+        &mut self,
+        callbacks: Vec<(NewCallback, i64, Option<Timestamp>)>,
+    ) -> Result<HashMap<Sameness, CallbackId>> {
+        let mut all = callbacks;
+        let bodies: Vec<Vec<u8>> = all.iter_mut().map(|(callback, ..)| std::mem::take(&mut callback.body)).collect();
+        let each = || all.iter().map(|(callback, ..)| callback);
+        let given = Given::rows(all.len())
+            .text("id", each().map(|c| c.id.as_str().to_owned()))
+            .text("source", each().map(|c| c.source.clone()))
+            .text("task_id", each().map(|c| c.task_id.clone()))
+            .bytes("fingerprint", each().map(|c| c.fingerprint.clone()))
+            .text("outcome", each().map(|c| c.outcome.as_str().to_owned()))
+            .text("detail", each().map(|c| c.detail.clone()))
+            .text("trust", each().map(|c| c.trust.to_owned()))
+            .text("event_id", each().map(|c| c.event_id.as_ref().map(|id| id.as_str().to_owned())))
+            .text("tasks", each().map(|c| c.tasks.clone()))
+            .int("received_at", each().map(|c| c.received_at.0))
+            .int("repeats", all.iter().map(|(_, repeats, _)| *repeats))
+            .time("repeated_at", all.iter().map(|(_, _, at)| *at))
+            .text("remote", each().map(|c| c.remote.clone()))
+            .text("query", each().map(|c| c.query.clone()))
+            .text("headers", each().map(|c| c.headers.clone()))
+            .bytes("body", bodies.into_iter());
+        let rows = self
+            .bulk_fetch(
+                given,
+                "INSERT INTO callbacks (id, source, task_id, fingerprint, outcome, detail, trust, event_id, tasks,
+                     received_at, repeats, repeated_at, remote, query, headers, body)
+                 SELECT id, source, task_id, fingerprint, outcome, detail, trust, event_id, tasks,
+                     received_at, repeats, repeated_at, remote, query, headers, body
+                 FROM given WHERE true
+                 ON CONFLICT (source, fingerprint, outcome) DO UPDATE SET
+                     repeats = callbacks.repeats + excluded.repeats + 1,
+                     repeated_at = COALESCE(excluded.repeated_at, excluded.received_at)
+                 RETURNING id, source, fingerprint, outcome",
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let outcome = row.parsed("outcome", CallbackOutcome::parse)?.as_str();
+                let key = (row.text("source")?, row.bytes("fingerprint")?, outcome);
+                Ok((key, CallbackId::stored(row.text("id")?)))
+            })
+            .collect()
+    }
+
+    async fn bound_rejected(&mut self, source: &str) -> Result<()> {
+        self.execute(
+            "DELETE FROM callbacks WHERE outcome = 'rejected' AND source = $1 AND id <=
+                 (SELECT id FROM callbacks WHERE outcome = 'rejected' AND source = $1
+                  ORDER BY id DESC LIMIT 1 OFFSET $2)",
+            values![source, REJECTED_KEPT],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// One callback with its bytes.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn callback(&mut self, id: &str) -> Result<Option<KeptCallback>> {
+        let sql = format!("SELECT {ROW}, tasks, query, headers, body FROM callbacks WHERE id = $1");
+        let Some(row) = self.fetch_one(sql, values![id]).await? else { return Ok(None) };
+        Ok(Some(KeptCallback {
+            query: row.text("query")?,
+            headers: row.text("headers")?,
+            body: row.bytes("body")?,
+            tasks: row.optional_text("tasks")?,
+            row: read(&row)?,
+        }))
+    }
+
+    /// A page of callbacks.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn callbacks(&mut self, filter: &CallbackFilter) -> Result<Page<CallbackRow>> {
+        let (sql, values) = Conditions::default()
+            .and("outcome = ?", filter.outcome.map(CallbackOutcome::as_str))
+            .and("source = ?", filter.source.clone())
+            .and("task_id = ?", filter.task_id.clone())
+            .and("id < ?", filter.before.clone())
+            .query(&format!("SELECT {ROW} FROM callbacks"), "id", filter.limit);
+        let rows = self.fetch(sql, values).await?;
+        let items = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+        Ok(Page::cut(items, filter.limit, |row| row.id.to_string()))
+    }
+}
+
+fn sameness(callback: &NewCallback) -> Sameness {
+    (callback.source.clone(), callback.fingerprint.clone(), callback.outcome.as_str())
+}
+
+fn read(row: &Row) -> Result<CallbackRow> {
+    Ok(CallbackRow {
+        id: CallbackId::stored(row.text("id")?),
+        source: row.text("source")?,
+        task_id: row.optional_text("task_id")?,
+        outcome: row.parsed("outcome", CallbackOutcome::parse)?,
+        detail: row.optional_text("detail")?,
+        trust: row.text("trust")?,
+        event_id: row.optional_text("event_id")?,
+        received_at: row.time("received_at")?,
+        repeats: row.int("repeats")?,
+        repeated_at: row.optional_time("repeated_at")?,
+        remote: row.optional_text("remote")?,
+    })
+}

@@ -1,0 +1,282 @@
+//! Deliveries: the rows that are the queue.
+
+use super::Result;
+use super::lists::{Conditions, Page};
+use super::tx::{Given, Row, Tx, values};
+use crate::domain::clock::Timestamp;
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::id::{DeliveryId, EventId, ReplayId};
+
+/// A delivery to be made.
+#[derive(Clone, Debug)]
+pub struct NewDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// What is told.
+    pub event_id: EventId,
+    /// To whom.
+    pub destination: String,
+    /// The replay that asked for it; `None` for the first telling.
+    pub replay_id: Option<ReplayId>,
+    /// Where a replay goes to a URL instead of a destination.
+    pub url: Option<String>,
+}
+
+/// A delivery that this process holds the lease of, with what it tells.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// Its id.
+    pub id: String,
+    /// To whom.
+    pub destination: String,
+    /// The fencing token that the settlement must carry.
+    pub lease: i64,
+    /// Attempts of the schedule that it has cost.
+    pub failures: u32,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// The replay that asked for it.
+    pub replay_id: Option<String>,
+    /// Where a replay goes to a URL instead of a destination.
+    pub url: Option<String>,
+    /// Parts that are done.
+    pub parts_done: Vec<String>,
+    /// Whether its destination is told, by a later event, that the task has ended.
+    pub superseded: bool,
+    /// The event's id.
+    pub event_id: String,
+    /// The event's type.
+    pub event_type: String,
+    /// When the event was made.
+    pub event_at: Timestamp,
+    /// The event, byte for byte.
+    pub event_body: String,
+}
+
+/// A delivery as the API shows it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are those of `NewDelivery` and `Claimed`")]
+pub struct DeliveryRow {
+    pub id: String,
+    pub event_id: String,
+    pub event_type: String,
+    pub destination: String,
+    pub replay_id: Option<String>,
+    pub url: Option<String>,
+    pub status: DeliveryStatus,
+    pub due_at: Option<Timestamp>,
+    pub attempts: u32,
+    pub reason: Option<String>,
+    pub created_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+}
+
+/// Which deliveries to list.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each narrows the list to those that have this value")]
+pub struct DeliveryFilter {
+    pub status: Option<DeliveryStatus>,
+    pub destination: Option<String>,
+    pub event_id: Option<String>,
+    pub before: Option<String>,
+    pub limit: usize,
+}
+
+const SELECT: &str = "SELECT d.id, d.event_id, e.type AS event_type, d.destination, d.replay_id, d.url, d.status, \
+    d.due_at, d.attempts, d.reason, d.created_at, d.finished_at FROM deliveries d JOIN events e ON e.id = d.event_id";
+
+impl Tx {
+    /// Writes deliveries: due now, or held where their destination is disabled. One that is there
+    /// already (the same event, destination and replay) stays as it is.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn insert_deliveries(&mut self, deliveries: &[NewDelivery], now: Timestamp) -> Result<()> {
+        let given = Given::rows(deliveries.len())
+            .text("id", deliveries.iter().map(|d| d.id.as_str().to_owned()))
+            .text("event_id", deliveries.iter().map(|d| d.event_id.as_str().to_owned()))
+            .text("destination", deliveries.iter().map(|d| d.destination.clone()))
+            .text("replay_id", deliveries.iter().map(|d| d.replay_id.as_ref().map_or("", ReplayId::as_str).to_owned()))
+            .text("url", deliveries.iter().map(|d| d.url.clone()))
+            .int("now", deliveries.iter().map(|_| now.0));
+        self.bulk(
+            given,
+            "INSERT INTO deliveries (id, event_id, destination, replay_id, url, status, due_at, lease, failures,
+                 attempts, reason, created_at)
+             SELECT g.id, g.event_id, g.destination, g.replay_id, g.url,
+                 CASE WHEN s.disabled_at IS NULL THEN 'pending' ELSE 'held' END,
+                 CASE WHEN s.disabled_at IS NULL THEN g.now ELSE NULL END,
+                 0, 0, 0, s.disabled_reason, g.now
+             FROM given g LEFT JOIN destination_states s ON s.name = g.destination WHERE true
+             ON CONFLICT (event_id, destination, replay_id) DO NOTHING",
+        )
+        .await
+    }
+
+    /// The destinations that were first told each of these events: (event id, destination).
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn told(&mut self, events: &[EventId]) -> Result<Vec<(String, String)>> {
+        let given = Given::rows(events.len()).text("wanted", events.iter().map(|id| id.as_str().to_owned()));
+        let rows = self
+            .bulk_fetch(
+                given,
+                "SELECT event_id, destination FROM deliveries JOIN given ON event_id = wanted WHERE replay_id = ''",
+            )
+            .await?;
+        rows.iter().map(|row| Ok((row.text("event_id")?, row.text("destination")?))).collect()
+    }
+
+    /// Every destination with pending deliveries, and when the next one of each is due. Its cost grows
+    /// with the destinations, not with the deliveries.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn backlog(&mut self) -> Result<Vec<(String, Timestamp)>> {
+        let rows = self
+            .fetch(
+                "WITH RECURSIVE waiting (name) AS (
+                     SELECT min(destination) FROM deliveries WHERE status = 'pending'
+                     UNION ALL
+                     SELECT (SELECT min(destination) FROM deliveries WHERE status = 'pending' AND destination > name)
+                     FROM waiting WHERE name IS NOT NULL
+                 )
+                 SELECT name, (SELECT min(due_at) FROM deliveries WHERE status = 'pending' AND destination = name)
+                     AS due_at
+                 FROM waiting WHERE name IS NOT NULL",
+                values![],
+            )
+            .await?;
+        rows.iter().map(|row| Ok((row.text("name")?, row.time("due_at")?))).collect()
+    }
+
+    /// Takes the lease of up to `limit` due deliveries of a destination until `lease_until`; a claimed
+    /// one becomes due again by itself when the lease ends. Gives their ids.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn claim(
+        &mut self,
+        to: &str,
+        limit: usize,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Vec<String>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = format!(
+            "UPDATE deliveries SET lease = lease + 1, lease_until = $4, due_at = $4
+             WHERE status = 'pending' AND due_at <= $2 AND id IN (
+                 SELECT id FROM deliveries WHERE destination = $1 AND status = 'pending' AND due_at <= $2
+                 ORDER BY due_at LIMIT $3 {})
+             RETURNING id",
+            self.lock_clause()
+        );
+        let rows = self.fetch(sql, values![to, now, limit, lease_until]).await?;
+        rows.iter().map(|row| row.text("id")).collect()
+    }
+
+    /// What claimed deliveries tell.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn claimed(&mut self, ids: &[String]) -> Result<Vec<Claimed>> {
+        let given = Given::rows(ids.len()).text("wanted", ids.iter().cloned());
+        let rows = self
+            .bulk_fetch(
+                given,
+                "SELECT d.id, d.destination, d.lease, d.failures, d.attempts, d.replay_id, d.url, d.parts_done,
+                     e.id AS event_id, e.type AS event_type, e.at AS event_at, e.body AS event_body,
+                     CAST(CASE WHEN e.step = 'processing' AND d.replay_id = '' AND EXISTS (
+                         SELECT 1 FROM tasks t JOIN deliveries later ON later.event_id = t.terminal_event
+                         WHERE t.source = e.source AND t.task_id = e.task_id
+                             AND later.destination = d.destination AND later.replay_id = ''
+                     ) THEN 1 ELSE 0 END AS BIGINT) AS superseded
+                 FROM given JOIN deliveries d ON d.id = wanted JOIN events e ON e.id = d.event_id",
+            )
+            .await?;
+        let mut claimed = rows.iter().map(read_claimed).collect::<Result<Vec<_>>>()?;
+        claimed.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(claimed)
+    }
+
+    /// Voids every lease: what a process that is no more had in hand is due at once. Gives how many.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn void_leases(&mut self, now: Timestamp) -> Result<u64> {
+        self.execute(
+            "UPDATE deliveries SET lease = lease + 1, lease_until = NULL, due_at = $1
+             WHERE status = 'pending' AND lease_until IS NOT NULL",
+            values![now],
+        )
+        .await
+    }
+
+    /// One delivery.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn delivery(&mut self, id: &str) -> Result<Option<DeliveryRow>> {
+        let sql = format!("{SELECT} WHERE d.id = $1");
+        self.fetch_one(sql, values![id]).await?.as_ref().map(read).transpose()
+    }
+
+    /// A page of deliveries.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn deliveries(&mut self, filter: &DeliveryFilter) -> Result<Page<DeliveryRow>> {
+        let (sql, values) = Conditions::default()
+            .and("d.status = ?", filter.status.map(DeliveryStatus::as_str))
+            .and("d.destination = ?", filter.destination.clone())
+            .and("d.event_id = ?", filter.event_id.clone())
+            .and("d.id < ?", filter.before.clone())
+            .query(SELECT, "d.id", filter.limit);
+        let rows = self.fetch(sql, values).await?;
+        let items = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+        Ok(Page::cut(items, filter.limit, |delivery| delivery.id.clone()))
+    }
+}
+
+fn replay(row: &Row) -> Result<Option<String>> {
+    Ok(Some(row.text("replay_id")?).filter(|id| !id.is_empty()))
+}
+
+fn read(row: &Row) -> Result<DeliveryRow> {
+    Ok(DeliveryRow {
+        id: row.text("id")?,
+        event_id: row.text("event_id")?,
+        event_type: row.text("event_type")?,
+        destination: row.text("destination")?,
+        replay_id: replay(row)?,
+        url: row.optional_text("url")?,
+        status: row.parsed("status", DeliveryStatus::parse)?,
+        due_at: row.optional_time("due_at")?,
+        attempts: row.count("attempts")?,
+        reason: row.optional_text("reason")?,
+        created_at: row.time("created_at")?,
+        finished_at: row.optional_time("finished_at")?,
+    })
+}
+
+fn read_claimed(row: &Row) -> Result<Claimed> {
+    Ok(Claimed {
+        id: row.text("id")?,
+        destination: row.text("destination")?,
+        lease: row.int("lease")?,
+        failures: row.count("failures")?,
+        attempts: row.count("attempts")?,
+        replay_id: replay(row)?,
+        url: row.optional_text("url")?,
+        parts_done: row
+            .optional_text("parts_done")?
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default(),
+        superseded: row.int("superseded")? == 1,
+        event_id: row.text("event_id")?,
+        event_type: row.text("event_type")?,
+        event_at: row.time("event_at")?,
+        event_body: row.text("event_body")?,
+    })
+}

@@ -1,0 +1,226 @@
+//! Destinations made at run time, and how every destination is faring.
+
+use super::tx::{Row, Tx, values};
+use super::{Error, Result};
+use crate::domain::clock::Timestamp;
+use crate::domain::destination::Destination;
+use crate::domain::pace::Rate;
+
+/// A destination as it is stored: `rate` is the text that was given.
+#[derive(Clone, Debug)]
+pub struct StoredDestination {
+    /// What was declared.
+    pub destination: Destination,
+    /// The rate as it was written.
+    pub rate: Option<String>,
+}
+
+/// How a destination is faring. One without a row is well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DestinationState {
+    /// Its name.
+    pub name: String,
+    /// When and why it was disabled.
+    pub disabled: Option<(Timestamp, String)>,
+    /// Until when it asked to be left alone.
+    pub paused_until: Option<Timestamp>,
+    /// Since when it has only failed.
+    pub failing_since: Option<Timestamp>,
+    /// How often it has failed since.
+    pub failures: i64,
+}
+
+impl Tx {
+    /// Makes a destination.
+    ///
+    /// # Errors
+    /// One that [`Error::is_taken`] if the name is.
+    pub async fn insert_destination(&mut self, stored: &StoredDestination, now: Timestamp) -> Result<()> {
+        let made = &stored.destination;
+        let settings = serde_json::to_string(&made.settings).unwrap_or_default();
+        let concurrency = made.concurrency.and_then(|many| i64::try_from(many).ok());
+        self.execute(
+            "INSERT INTO destinations (name, team, channel, settings, rate, concurrency, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
+            values![
+                made.name.as_str(),
+                made.team.as_str(),
+                made.channel.as_str(),
+                settings,
+                stored.rate.clone(),
+                concurrency,
+                now
+            ],
+        )
+        .await?;
+        self.settings_changed().await
+    }
+
+    /// Every destination that was made at run time.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn destinations(&mut self) -> Result<Vec<Destination>> {
+        let rows = self
+            .fetch("SELECT name, team, channel, settings, rate, concurrency FROM destinations ORDER BY name", values![])
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// How the destinations are faring that have had trouble.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn destination_states(&mut self) -> Result<Vec<DestinationState>> {
+        let rows = self
+            .fetch(
+                "SELECT name, disabled_at, disabled_reason, paused_until, failing_since, failures
+                 FROM destination_states",
+                values![],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let disabled_at = row.optional_time("disabled_at")?;
+                Ok(DestinationState {
+                    name: row.text("name")?,
+                    disabled: disabled_at.zip(row.optional_text("disabled_reason")?),
+                    paused_until: row.optional_time("paused_until")?,
+                    failing_since: row.optional_time("failing_since")?,
+                    failures: row.int("failures")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Notes that a destination took something: it is not failing any more.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn note_success(&mut self, name: &str) -> Result<()> {
+        self.execute(
+            "UPDATE destination_states SET failing_since = NULL, failures = 0 WHERE name = $1 AND failures > 0",
+            values![name],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Notes failures; gives since when and how often it has only failed.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn note_failures(&mut self, name: &str, failures: i64, now: Timestamp) -> Result<(Timestamp, i64)> {
+        let row = self
+            .fetch_one(
+                "INSERT INTO destination_states (name, failing_since, failures) VALUES ($1, $2, $3)
+                 ON CONFLICT (name) DO UPDATE SET
+                     failures = destination_states.failures + excluded.failures,
+                     failing_since = COALESCE(destination_states.failing_since, excluded.failing_since)
+                 RETURNING failing_since, failures",
+                values![name, now, failures],
+            )
+            .await?
+            .ok_or(Error::Corrupt { column: "failures" })?;
+        Ok((row.time("failing_since")?, row.int("failures")?))
+    }
+
+    /// Leaves a destination alone until then, or longer if it asked for longer before.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn pause(&mut self, name: &str, until: Timestamp) -> Result<()> {
+        self.execute(
+            "INSERT INTO destination_states (name, paused_until, failures) VALUES ($1, $2, 0)
+             ON CONFLICT (name) DO UPDATE SET paused_until =
+                 CASE WHEN destination_states.paused_until > excluded.paused_until
+                 THEN destination_states.paused_until ELSE excluded.paused_until END",
+            values![name, until],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Disables a destination; what waits for it is held.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn disable(&mut self, name: &str, reason: &str, now: Timestamp) -> Result<()> {
+        self.execute(
+            "INSERT INTO destination_states (name, disabled_at, disabled_reason, failures) VALUES ($1, $2, $3, 0)
+             ON CONFLICT (name) DO UPDATE SET disabled_at = excluded.disabled_at,
+                 disabled_reason = excluded.disabled_reason WHERE destination_states.disabled_at IS NULL",
+            values![name, now, reason],
+        )
+        .await?;
+        self.hold(name, reason).await
+    }
+
+    /// Holds what is pending for a disabled destination and not in anybody's hand.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn hold(&mut self, name: &str, reason: &str) -> Result<()> {
+        self.execute(
+            "UPDATE deliveries SET status = 'held', due_at = NULL, reason = $2
+             WHERE destination = $1 AND status = 'pending' AND lease_until IS NULL",
+            values![name, reason],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Enables a destination; what was held for it is sent, or dropped as dead. Gives how many those were.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn enable(&mut self, name: &str, send: bool, now: Timestamp) -> Result<u64> {
+        self.execute(
+            "UPDATE destination_states SET disabled_at = NULL, disabled_reason = NULL, paused_until = NULL,
+                 failing_since = NULL, failures = 0 WHERE name = $1",
+            values![name],
+        )
+        .await?;
+        let sql = if send {
+            "UPDATE deliveries SET status = 'pending', due_at = $2, reason = NULL
+             WHERE destination = $1 AND status = 'held'"
+        } else {
+            "UPDATE deliveries SET status = 'dead', finished_at = $2, reason = 'dropped when the destination was enabled'
+             WHERE destination = $1 AND status = 'held'"
+        };
+        self.execute(sql, values![name, now]).await
+    }
+
+    /// Notes that settings made at run time have changed, for every instance to read them anew.
+    pub(super) async fn settings_changed(&mut self) -> Result<()> {
+        self.execute(
+            "INSERT INTO meta (key, value) VALUES ('settings', '1')
+             ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)",
+            values![],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// A number that grows with every change of the settings made at run time.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn settings_version(&mut self) -> Result<i64> {
+        let row = self.fetch_one("SELECT value FROM meta WHERE key = 'settings'", values![]).await?;
+        row.map_or(Ok(0), |row| row.parsed("value", |text| text.parse().ok()))
+    }
+}
+
+fn read(row: &Row) -> Result<Destination> {
+    let rate = row.optional_text("rate")?;
+    Ok(Destination {
+        name: row.text("name")?,
+        team: row.text("team")?,
+        channel: row.text("channel")?,
+        settings: row.parsed("settings", |text| serde_json::from_str(text).ok())?,
+        rate: rate.map(|text| Rate::parse(&text)).transpose().map_err(|_| Error::Corrupt { column: "rate" })?,
+        concurrency: row.optional_int("concurrency")?.and_then(|many| many.try_into().ok()),
+        from_file: false,
+    })
+}

@@ -1,0 +1,72 @@
+//! What can go wrong with the database, as far as callers branch on it.
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database cannot take or give anything now; the same may work later.
+    #[error("the database is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// Two transactions were in each other's way; the same may work at once.
+    #[error("two transactions were in each other's way")]
+    Contention(#[source] sqlx::Error),
+    /// This content cannot be stored; other content can.
+    #[error("the database refuses this content")]
+    Content(#[source] sqlx::Error),
+    /// Something is in the database that we never write.
+    #[error("`{column}` holds something that was never written by this program")]
+    Corrupt {
+        /// The column.
+        column: &'static str,
+    },
+    /// The database cannot be used at all; the text says why and what to do.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(ref database) => {
+                let code = database.code().unwrap_or_default().into_owned();
+                match database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                    Some(_) => postgres(&code, error),
+                    None => sqlite(&code, error),
+                }
+            }
+            sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => Self::Content(error),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt { column: "a column" },
+            _ => Self::Unavailable(error),
+        }
+    }
+}
+
+/// <https://www.postgresql.org/docs/15/errcodes-appendix.html>
+fn postgres(code: &str, error: sqlx::Error) -> Error {
+    match code {
+        "40P01" | "40001" | "55P03" => Error::Contention(error),
+        // Data exceptions, broken constraints, and what is too large or too deep.
+        _ if ["22", "23", "54"].contains(&code.get(..2).unwrap_or_default()) => Error::Content(error),
+        _ => Error::Unavailable(error),
+    }
+}
+
+/// <https://www.sqlite.org/rescode.html>: the low byte is the primary code.
+fn sqlite(code: &str, error: sqlx::Error) -> Error {
+    const TOOBIG: i32 = 18;
+    const CONSTRAINT: i32 = 19;
+    const MISMATCH: i32 = 20;
+    match code.parse::<i32>().unwrap_or_default() & 0xff {
+        TOOBIG | CONSTRAINT | MISMATCH => Error::Content(error),
+        _ => Error::Unavailable(error),
+    }
+}
+
+impl Error {
+    /// Whether a unique name or id was already taken.
+    pub fn is_taken(&self) -> bool {
+        match self {
+            Self::Content(sqlx::Error::Database(database)) => database.is_unique_violation(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! API keys, stored only as hashes.
+
+use super::Result;
+use super::tx::{Tx, values};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::KeyId;
+
+/// What a key may do.
+#[derive(Clone, Debug)]
+pub struct KeyRow {
+    /// Its id.
+    pub id: String,
+    /// `admin`, or of one team `manage`, `read` or `relay`.
+    pub role: String,
+    /// The team; `None` for `admin`.
+    pub team: Option<String>,
+}
+
+/// The name of the administrator's key that the first start makes.
+const FIRST_KEY: &str = "first start";
+
+impl Tx {
+    /// Puts the hash of the administrator's key of the first start in the place of an older one.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn put_first_key(&mut self, hash: &str, now: Timestamp) -> Result<()> {
+        self.execute("DELETE FROM keys WHERE name = $1 AND role = 'admin'", values![FIRST_KEY]).await?;
+        self.execute(
+            "INSERT INTO keys (id, hash, name, role, created_at) VALUES ($1, $2, $3, 'admin', $4)",
+            values![KeyId::new(now).as_str(), hash, FIRST_KEY, now],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// The key with this hash, if there is one that holds now.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn key(&mut self, hash: &str, now: Timestamp) -> Result<Option<KeyRow>> {
+        let row = self
+            .fetch_one(
+                "SELECT id, role, team FROM keys
+                 WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+                values![hash, now],
+            )
+            .await?;
+        row.map(|row| Ok(KeyRow { id: row.text("id")?, role: row.text("role")?, team: row.optional_text("team")? }))
+            .transpose()
+    }
+}

@@ -1,0 +1,114 @@
+//! The store: the only SQL of the house.
+//!
+//! One query text serves SQLite and PostgreSQL. What makes that possible:
+//!
+//! 1. Columns are text, 64-bit integers and bytes only. Ids and states are text with a CHECK, times are
+//!    milliseconds, `now` is always bound.
+//! 2. Many rows are bound as [`tx::Given`] and stand in the query as a table named `given`.
+//! 3. What differs is a handful of named places: [`open`], and in [`tx`] how `given` is bound and the
+//!    clause that locks what is claimed.
+//! 4. Raw bytes are bound as bytes, never inside JSON; texts hold no NUL (`domain::task::clean`).
+//!
+//! A state that must not exist is forbidden by the schema, not by care.
+
+mod callbacks;
+mod deliveries;
+mod destinations;
+mod error;
+mod events;
+mod idempotency;
+mod keys;
+mod lists;
+mod open;
+mod secrets;
+mod settle;
+mod subscriptions;
+mod tasks;
+mod teams;
+mod tx;
+
+use std::time::Duration;
+
+use sqlx::{PgPool, SqlitePool};
+
+pub use callbacks::{CallbackFilter, CallbackRow, KeptCallback, NewCallback};
+pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, NewDelivery};
+pub use destinations::{DestinationState, StoredDestination};
+pub use error::Error;
+pub use events::{EventFilter, EventRow};
+pub use idempotency::KeptAnswer;
+pub use keys::KeyRow;
+pub use lists::Page;
+pub use open::SQLITE_VERSION_MIN;
+pub use settle::{AttemptRow, NewAttempt, Settled};
+pub use subscriptions::StoredSubscription;
+pub use tasks::TaskFilter;
+pub use tx::Tx;
+
+/// A result of the store.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An open database. Clones share its connections.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// A file: one writer, several readers.
+    Sqlite {
+        /// The one connection that writes.
+        write: SqlitePool,
+        /// Connections that can only read.
+        read: SqlitePool,
+    },
+    /// A server.
+    Postgres(PgPool),
+}
+
+impl Store {
+    /// Begins a transaction that may write. On SQLite there is one at a time.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if none can be had within 3 s.
+    pub async fn write(&self) -> Result<Tx> {
+        Ok(match self {
+            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Begins a transaction that reads one consistent state.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if none can be had within 3 s.
+    pub async fn read(&self) -> Result<Tx> {
+        Ok(match self {
+            Self::Sqlite { read, .. } => Tx::Sqlite(read.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Whether no other process can share this database, so that every lease found at start is void.
+    pub fn is_single(&self) -> bool {
+        matches!(self, Self::Sqlite { .. })
+    }
+
+    /// What kind of database it is, for people.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "SQLite",
+            Self::Postgres(_) => "PostgreSQL",
+        }
+    }
+
+    /// Closes every connection; a SQLite file is left without its `-wal`.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// How long a connection is waited for.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);

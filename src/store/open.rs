@@ -1,0 +1,160 @@
+//! Opening a database: settings that are set and read back, the version floor, the migrations.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, PgConnection, Row, SqlSafeStr, SqliteConnection};
+
+use super::{ACQUIRE_TIMEOUT, Error, Result, Store};
+use crate::domain::secret::Secret;
+
+/// Older versions can corrupt a WAL database when a checkpoint races a commit
+/// (<https://www.sqlite.org/releaselog/3_51_3.html>).
+pub const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
+
+/// So many statements are kept prepared: every bulk statement exists in eight sizes.
+const STATEMENTS_KEPT: usize = 512;
+const SQLITE_READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 10;
+
+impl Store {
+    /// Opens a SQLite file, which is made with mode 0600 if it is not there, and migrates it.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] where the library is too old or a setting does not hold.
+    pub async fn open_sqlite(path: &Path) -> Result<Self> {
+        make_private(path)
+            .map_err(|error| Error::Unusable(format!("cannot open the database file {}: {error}", path.display())))?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5))
+            .pragma("journal_size_limit", "67108864")
+            .statement_cache_capacity(STATEMENTS_KEPT)
+            .disable_statement_logging();
+        let mut first = SqliteConnection::connect_with(&options).await?;
+        check_sqlite(&mut first).await?;
+        migrator(SQLITE).run_direct(None, &mut first, false).await.map_err(cannot_migrate)?;
+        first.close().await?;
+
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(options.clone())
+            .await?;
+        let read = SqlitePoolOptions::new()
+            .max_connections(SQLITE_READERS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_with(options.read_only(true))
+            .await?;
+        Ok(Self::Sqlite { write, read })
+    }
+
+    /// Opens a PostgreSQL database and migrates it.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] where the URL cannot be read or a migration fails.
+    pub async fn open_postgres(url: &Secret) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url.expose())
+            .map_err(|_| Error::Unusable("`database.url` is not a PostgreSQL URL that can be read".into()))?
+            .statement_cache_capacity(STATEMENTS_KEPT)
+            .application_name("callboard")
+            .disable_statement_logging();
+        // Migrations may take as long as they need; everything else is bounded.
+        let mut first = PgConnection::connect_with(&options).await?;
+        migrator(POSTGRES).run_direct(None, &mut first, false).await.map_err(cannot_migrate)?;
+        first.close().await?;
+
+        let bounded = options.options([
+            ("synchronous_commit", "on"),
+            ("lock_timeout", "1s"),
+            ("statement_timeout", "4s"),
+            ("idle_in_transaction_session_timeout", "5s"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(bounded)
+            .await?;
+        Ok(Self::Postgres(pool))
+    }
+}
+
+/// Takes the lock that says that this SQLite file is being served. It is held while the file returned
+/// is open.
+///
+/// # Errors
+/// [`Error::Unusable`] where another process holds it.
+pub fn lock_sqlite(path: &Path) -> Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let cannot = |error: String| Error::Unusable(format!("cannot lock {}: {error}", name.display()));
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|error| cannot(error.to_string()))?;
+    file.try_lock().map_err(|_| {
+        cannot("another `callboard serve` uses this database. Stop it, or give this one another `database.url`".into())
+    })?;
+    Ok(file)
+}
+
+fn make_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    Ok(())
+}
+
+async fn check_sqlite(connection: &mut SqliteConnection) -> Result<()> {
+    let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&mut *connection).await?.try_get(0)?;
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    let mut next = || parts.next().unwrap_or_default();
+    if (next(), next(), next()) < SQLITE_VERSION_MIN {
+        return Err(Error::Unusable(format!("SQLite {version} can corrupt its files: 3.51.3 or later is needed")));
+    }
+    let journal: String = sqlx::query("PRAGMA journal_mode").fetch_one(&mut *connection).await?.try_get(0)?;
+    let sync: i64 = sqlx::query("PRAGMA synchronous").fetch_one(&mut *connection).await?.try_get(0)?;
+    let keys: i64 = sqlx::query("PRAGMA foreign_keys").fetch_one(&mut *connection).await?.try_get(0)?;
+    if (journal.as_str(), sync, keys) != ("wal", 2, 1) {
+        return Err(Error::Unusable(format!(
+            "SQLite did not take its settings (journal_mode {journal}, synchronous {sync}, foreign_keys {keys}): \
+             is the file on a network file system?"
+        )));
+    }
+    Ok(())
+}
+
+type Script = (i64, &'static str, &'static str);
+
+const SQLITE: &[Script] = &[(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];
+const POSTGRES: &[Script] = &[(1, "initial", include_str!("../../migrations/postgres/0001_initial.sql"))];
+
+fn migrator(scripts: &[Script]) -> Migrator {
+    Migrator::with_migrations(
+        scripts
+            .iter()
+            .map(|&(version, name, sql)| {
+                Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+            })
+            .collect(),
+    )
+}
+
+fn cannot_migrate(error: sqlx::migrate::MigrateError) -> Error {
+    Error::Unusable(format!("the database could not be brought to this version: {error}"))
+}

@@ -1,0 +1,198 @@
+//! Tasks: the one row of each that everything learned of it is folded into.
+
+use std::collections::HashMap;
+
+use super::lists::{Conditions, Page};
+use super::tx::{Given, Row, Tx, values};
+use super::{Error, Result};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{EventId, TaskKey};
+use crate::domain::task::{MetadataOrigin, Status, Task, Via};
+
+/// What identifies a task: its source and the provider's id.
+pub(crate) type TaskId = (String, String);
+
+/// Which tasks to list.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each narrows the list to those that have this value")]
+pub struct TaskFilter {
+    pub source: Option<String>,
+    pub status: Option<Status>,
+    pub model: Option<String>,
+    /// Known since then, or later.
+    pub since: Option<Timestamp>,
+    /// Known before then.
+    pub until: Option<Timestamp>,
+    /// Metadata pairs that it must have.
+    pub metadata: Vec<(String, String)>,
+    pub before: Option<String>,
+    pub limit: usize,
+}
+
+const ROW: &str = "key, source, task_id, provider, status, model, progress, outputs, error, usage, created_at, \
+    completed_at, observed_via, confirmed, metadata, metadata_origin, first_seen_at, updated_at, processing_event, \
+    terminal_event, conflict_event";
+
+impl Tx {
+    /// The tasks of these ids that are known, locked until the transaction ends. What is not known is
+    /// locked too: nobody else can make it meanwhile.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub(crate) async fn lock_tasks(&mut self, mut ids: Vec<TaskId>, now: Timestamp) -> Result<HashMap<TaskId, Task>> {
+        // Everybody locks in the order of the ids, so that two never wait for each other.
+        ids.sort_unstable();
+        ids.dedup();
+        if matches!(self, Self::Postgres(_)) {
+            self.insert_placeholders(&ids, now).await?;
+        }
+        let given = Given::rows(ids.len())
+            .text("wanted_source", ids.iter().map(|(source, _)| source.clone()))
+            .text("wanted_task", ids.iter().map(|(_, task)| task.clone()));
+        let sql = format!(
+            "SELECT {ROW} FROM tasks JOIN given ON source = wanted_source AND task_id = wanted_task {}",
+            match self {
+                Self::Sqlite(_) => "",
+                Self::Postgres(_) => "ORDER BY source, task_id FOR UPDATE OF tasks",
+            }
+        );
+        let rows = self.bulk_fetch(given, &sql).await?;
+        let mut tasks = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            if row.int("first_seen_at")? != PLACEHOLDER {
+                let task = read(row)?;
+                tasks.insert((task.source.clone(), task.task_id.clone()), task);
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// PostgreSQL cannot lock a row that is not there. These rows are seen by nobody else: the fold
+    /// writes the true ones over them before the transaction ends.
+    async fn insert_placeholders(&mut self, ids: &[TaskId], now: Timestamp) -> Result<()> {
+        let given = Given::rows(ids.len())
+            .text("key", ids.iter().map(|_| TaskKey::new(now).as_str().to_owned()))
+            .text("source", ids.iter().map(|(source, _)| source.clone()))
+            .text("task_id", ids.iter().map(|(_, task)| task.clone()));
+        self.bulk(
+            given,
+            "INSERT INTO tasks (key, source, task_id, provider, status, outputs, observed_via, confirmed, metadata,
+                 metadata_origin, first_seen_at, updated_at)
+             SELECT key, source, task_id, '', 'pending', '[]', 'callback', 0, '{}', 0, 0, 0 FROM given WHERE true
+             ON CONFLICT (source, task_id) DO NOTHING",
+        )
+        .await
+    }
+
+    /// Writes tasks as they are, over what was known of them.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn save_tasks(&mut self, tasks: &[&Task]) -> Result<()> {
+        let each = || tasks.iter().copied();
+        let event = |id: &Option<EventId>| id.as_ref().map(|id| id.as_str().to_owned());
+        let given = Given::rows(tasks.len())
+            .text("key", each().map(|t| t.key.as_str().to_owned()))
+            .text("source", each().map(|t| t.source.clone()))
+            .text("task_id", each().map(|t| t.task_id.clone()))
+            .text("provider", each().map(|t| t.provider.clone()))
+            .text("status", each().map(|t| t.status.as_str().to_owned()))
+            .text("model", each().map(|t| t.model.clone()))
+            .int("progress", each().map(|t| t.progress.map(i64::from)))
+            .text("outputs", each().map(|t| json(&t.outputs)))
+            .text("error", each().map(|t| t.error.as_ref().and_then(json)))
+            .text("usage", each().map(|t| t.usage.as_ref().and_then(json)))
+            .time("created_at", each().map(|t| t.created_at))
+            .time("completed_at", each().map(|t| t.completed_at))
+            .text("observed_via", each().map(|t| t.observed_via.as_str().to_owned()))
+            .int("confirmed", each().map(|t| i64::from(t.confirmed)))
+            .text("metadata", each().map(|t| json(&t.metadata)))
+            .int("metadata_origin", each().map(|t| t.metadata_origin as i64))
+            .int("first_seen_at", each().map(|t| t.first_seen_at.0))
+            .int("updated_at", each().map(|t| t.updated_at.0))
+            .text("processing_event", each().map(|t| event(&t.processing_event)))
+            .text("terminal_event", each().map(|t| event(&t.terminal_event)))
+            .text("conflict_event", each().map(|t| event(&t.conflict_event)));
+        let sets: Vec<String> = ROW
+            .split(',')
+            .map(str::trim)
+            .filter(|column| !["source", "task_id"].contains(column))
+            .map(|column| format!("{column} = excluded.{column}"))
+            .collect();
+        let sql = format!(
+            "INSERT INTO tasks ({ROW}) SELECT {ROW} FROM given WHERE true
+             ON CONFLICT (source, task_id) DO UPDATE SET {}",
+            sets.join(", ")
+        );
+        self.bulk(given, &sql).await
+    }
+
+    /// One task.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn task(&mut self, source: &str, task_id: &str) -> Result<Option<Task>> {
+        let sql = format!("SELECT {ROW} FROM tasks WHERE source = $1 AND task_id = $2");
+        self.fetch_one(sql, values![source, task_id]).await?.as_ref().map(read).transpose()
+    }
+
+    /// A page of tasks, newest first by when they were first known.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn tasks(&mut self, filter: &TaskFilter) -> Result<Page<Task>> {
+        let mut conditions = Conditions::default()
+            .and("source = ?", filter.source.clone())
+            .and("status = ?", filter.status.map(Status::as_str))
+            .and("model = ?", filter.model.clone())
+            .and("first_seen_at >= ?", filter.since)
+            .and("first_seen_at < ?", filter.until)
+            .and("key < ?", filter.before.clone());
+        for (key, value) in &filter.metadata {
+            // Metadata is JSON that we wrote, without spaces: a pair is there exactly if this text is.
+            // Quotes within a value are escaped, so that a value cannot pass for a pair.
+            let pair = json(&HashMap::from([(key, value)])).unwrap_or_default();
+            let pair = pair.trim_start_matches('{').trim_end_matches('}').to_owned();
+            conditions = conditions.and("replace(metadata, ?, '') <> metadata", Some(pair));
+        }
+        let (sql, values) = conditions.query(&format!("SELECT {ROW} FROM tasks"), "key", filter.limit);
+        let rows = self.fetch(sql, values).await?;
+        let items = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+        Ok(Page::cut(items, filter.limit, |task| task.key.to_string()))
+    }
+}
+
+/// The `first_seen_at` of a row that only stands for a lock.
+const PLACEHOLDER: i64 = 0;
+
+fn json<T: serde::Serialize + ?Sized>(value: &T) -> Option<String> {
+    serde_json::to_string(value).ok()
+}
+
+fn read(row: &Row) -> Result<Task> {
+    let optional = |column| row.optional_text(column);
+    let event = |column| Ok::<_, Error>(row.optional_text(column)?.map(EventId::stored));
+    Ok(Task {
+        key: TaskKey::stored(row.text("key")?),
+        source: row.text("source")?,
+        provider: row.text("provider")?,
+        task_id: row.text("task_id")?,
+        status: row.parsed("status", Status::parse)?,
+        model: optional("model")?,
+        progress: row.optional_int("progress")?.and_then(|percent| percent.try_into().ok()),
+        outputs: row.parsed("outputs", |text| serde_json::from_str(text).ok())?,
+        error: optional("error")?.and_then(|text| serde_json::from_str(&text).ok()),
+        usage: optional("usage")?.and_then(|text| serde_json::from_str(&text).ok()),
+        created_at: row.optional_time("created_at")?,
+        completed_at: row.optional_time("completed_at")?,
+        observed_via: row.parsed("observed_via", Via::parse)?,
+        confirmed: row.int("confirmed")? == 1,
+        metadata: row.parsed("metadata", |text| serde_json::from_str(text).ok())?,
+        metadata_origin: MetadataOrigin::from_number(row.int("metadata_origin")?),
+        first_seen_at: row.time("first_seen_at")?,
+        updated_at: row.time("updated_at")?,
+        processing_event: event("processing_event")?,
+        terminal_event: event("terminal_event")?,
+        conflict_event: event("conflict_event")?,
+    })
+}
