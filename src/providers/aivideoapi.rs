@@ -147,6 +147,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_its_codes_mean() {
+        use Category::*;
+        for (code, category, retryable) in [
+            ("invalid_request", InvalidRequest, Some(false)),
+            ("invalid_api_key", Authentication, Some(false)),
+            ("insufficient_credits", InsufficientCredits, Some(false)),
+            ("spend_limit_exceeded", InsufficientCredits, None),
+            ("ip_not_allowed", Permission, Some(false)),
+            ("model_not_found", NotFound, Some(false)),
+            ("task_not_found", NotFound, Some(false)),
+            ("rate_limit_exceeded", RateLimited, Some(true)),
+            ("internal_error", Internal, Some(true)),
+            ("upstream_error", Upstream, None),
+            ("moon_phase", Unknown, None),
+        ] {
+            assert_eq!(meaning(code), (category, retryable), "{code}");
+        }
+    }
+
+    #[test]
     fn a_signed_link_says_itself_when_it_dies() {
         let until = |query: &str| presigned_until(&Url::parse(&format!("https://x.example/a.mp4{query}")).unwrap());
         let expected = Timestamp::parse("2026-04-05T10:11:12Z");

@@ -154,3 +154,32 @@ fn meaning(code: &str) -> (Category, Option<bool>) {
         _ => (Category::Unknown, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_its_codes_mean() {
+        use Category::*;
+        for (code, category, retryable) in [
+            ("content_policy_violation", ContentPolicy, Some(false)),
+            ("invalid_parameters", InvalidRequest, Some(false)),
+            ("image_processing_error", InvalidRequest, Some(false)),
+            ("image_dimension_mismatch", InvalidRequest, Some(false)),
+            ("invalid_audio", InvalidRequest, Some(false)),
+            ("generation_failed_no_content", Upstream, None),
+            ("service_error", Internal, Some(true)),
+            ("generation_timeout", Timeout, Some(true)),
+            ("resource_exhausted", Upstream, Some(true)),
+            ("service_unavailable", Upstream, Some(true)),
+            ("channel_balance", Upstream, Some(true)),
+            ("quota_exceeded", RateLimited, Some(true)),
+            ("resource_not_found", NotFound, Some(false)),
+            ("unknown_error", Unknown, None),
+            ("moon_phase", Unknown, None),
+        ] {
+            assert_eq!(meaning(code), (category, retryable), "{code}");
+        }
+    }
+}
