@@ -17,12 +17,15 @@ use crate::domain::task::{Observation, Trust};
 
 mod aivideoapi;
 mod evolink;
+mod links;
 mod read;
 mod replicate;
 pub mod signature;
+#[cfg(test)]
+mod tests;
 
 /// Every provider that this build knows, in the order in which they are listed.
-pub const PROVIDERS: &[&dyn Provider] = &[];
+pub const PROVIDERS: &[&dyn Provider] = &[&evolink::EvoLink, &aivideoapi::AiVideoApi, &replicate::Replicate];
 
 /// The adapter of that name.
 pub fn provider(name: &str) -> Option<&'static dyn Provider> {
@@ -45,6 +48,15 @@ pub trait Provider: Send + Sync {
     fn verify(&self, inbound: &Inbound<Unverified>, secrets: &[Secret]) -> Result<Trust, Rejection> {
         let _ = (inbound, secrets);
         Ok(Trust::Unsigned)
+    }
+
+    /// Whether a signing secret of the configuration can be one of this provider's.
+    ///
+    /// # Errors
+    /// What a secret of this provider looks like, without the secret. The default takes every one.
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        let _ = secret;
+        Ok(())
     }
 
     /// The answer to a handshake or challenge, if this is one. It makes no event and is not kept.
