@@ -5,5 +5,7 @@ pub mod channels;
 pub mod config;
 pub mod domain;
 pub mod egress;
+pub mod flow;
 pub mod providers;
+pub mod shutdown;
 pub mod store;

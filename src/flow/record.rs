@@ -42,8 +42,17 @@ pub struct Receipt {
     pub outcome: CallbackOutcome,
     /// What became of each task that it speaks of.
     pub tasks: Vec<Folded>,
+    /// The task of a callback that was not understood, where it was found.
+    pub quarantined_task: Option<String>,
     /// Why, where there is something to say.
     pub detail: Option<String>,
+}
+
+impl Receipt {
+    /// The task that it speaks of, the first where there are several.
+    pub fn task_id(&self) -> Option<&str> {
+        self.tasks.first().map(|folded| folded.task_id.as_str()).or(self.quarantined_task.as_deref())
+    }
 }
 
 struct Job {
@@ -198,7 +207,7 @@ impl Writer {
             self.notices.tell(|| Notice::Callback {
                 at: job.entry.received_at,
                 source: job.entry.source.clone(),
-                task_id: receipt.tasks.first().map(|folded| folded.task_id.clone()),
+                task_id: receipt.task_id().map(str::to_owned),
                 outcome: receipt.outcome,
                 event_id: receipt.tasks.first().and_then(|folded| Some(folded.event_id.as_ref()?.to_string())),
                 detail: receipt.detail.clone(),
@@ -211,23 +220,20 @@ impl Writer {
 fn receipt(entry: &Entry, tasks: Vec<Folded>) -> Receipt {
     let note = entry.arrival.as_ref().and_then(|arrival| arrival.note.clone());
     let (outcome, detail) = match &entry.reading {
-        Reading::Said(_) => {
-            (tasks.first().map_or(CallbackOutcome::Quarantined, |folded| folded.outcome), note)
-        }
+        Reading::Said(_) => (tasks.first().map_or(CallbackOutcome::Quarantined, |folded| folded.outcome), note),
         Reading::Quarantined { detail, .. } => (CallbackOutcome::Quarantined, Some(detail.clone())),
         Reading::Rejected { detail } => (CallbackOutcome::Rejected, Some(detail.clone())),
     };
-    Receipt { callback_id: None, outcome, tasks, detail }
+    let quarantined_task = match &entry.reading {
+        Reading::Quarantined { task_id, .. } => task_id.clone(),
+        Reading::Said(_) | Reading::Rejected { .. } => None,
+    };
+    Receipt { callback_id: None, outcome, tasks, quarantined_task, detail }
 }
 
 fn new_callback(entry: &Entry, receipt: &Receipt) -> Option<NewCallback> {
     let arrival = entry.arrival.as_ref()?;
     let first = receipt.tasks.first();
-    let task_id = match &entry.reading {
-        Reading::Said(_) => first.map(|folded| folded.task_id.clone()),
-        Reading::Quarantined { task_id, .. } => task_id.clone(),
-        Reading::Rejected { .. } => None,
-    };
     let tasks = (receipt.tasks.len() > 1).then(|| {
         let all = receipt.tasks.iter().map(|folded| {
             serde_json::json!({"task_id": folded.task_id, "outcome": folded.outcome, "event_id": folded.event_id})
@@ -237,7 +243,7 @@ fn new_callback(entry: &Entry, receipt: &Receipt) -> Option<NewCallback> {
     Some(NewCallback {
         id: CallbackId::new(entry.received_at),
         source: entry.source.clone(),
-        task_id,
+        task_id: receipt.task_id().map(str::to_owned),
         fingerprint: fingerprint(&arrival.query, &arrival.body),
         outcome: receipt.outcome,
         detail: receipt.detail.clone(),

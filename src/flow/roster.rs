@@ -15,6 +15,7 @@ use crate::domain::event::EventType;
 use crate::domain::filter::Filter;
 use crate::domain::id::SubscriptionId;
 use crate::domain::secret::Secret;
+use crate::domain::signature::new_secret;
 use crate::domain::source::Source;
 use crate::domain::subscription::Subscription;
 use crate::providers::{Provider, provider};
@@ -203,7 +204,7 @@ async fn ready(
     };
     let mut settings = destination.settings.clone();
     if channel.signs() && !settings.contains_key("secret") {
-        let made = tx.secrets("destination", &destination.name, now, signing_secret).await?;
+        let made = tx.secrets("destination", &destination.name, now, new_secret).await?;
         let made = made.iter().map(|secret| Value::from(secret.expose())).collect();
         settings.insert("secret".into(), Value::Array(made));
     }
@@ -215,15 +216,6 @@ async fn ready(
         .parse(&settings, house)
         .map(|sender| Target { destination, channel, sender, limits })
         .map_err(|invalid| invalid.to_string()))
-}
-
-/// A Standard Webhooks secret: 32 random bytes behind `whsec_`
-/// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
-pub fn signing_secret() -> Secret {
-    use base64::Engine;
-    use rand::RngExt;
-    let bits: [u8; 32] = rand::rng().random();
-    Secret::new(format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(bits)))
 }
 
 fn read_subscriptions(config: &Config, made: Vec<StoredSubscription>, now: Timestamp) -> Vec<Subscription> {

@@ -1,0 +1,436 @@
+//! The dispatcher: claims what is due, sends it, writes down what became of it.
+//!
+//! The database is the queue: a wake-up carries no data and is only a hint. Nothing is held open in the
+//! database while something is sent. What this process had in hand when it died becomes due again by
+//! itself, and what it would still write then is refused by the fencing token.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::sync::{Notify, mpsc};
+
+use super::lane::{Lane, Room};
+use super::notice::{Notice, Notices};
+use super::roster::{LiveRoster, Roster};
+use crate::channels::{Message, Sender};
+use crate::domain::clock::{SharedClock, Timestamp};
+use crate::domain::delivery::{DeliveryStatus, Outcome, Report, Settlement, settle};
+use crate::domain::retry::{FAILURES_BEFORE_DISABLING, RetryPolicy};
+use crate::shutdown::Lifecycle;
+use crate::store::{Claimed, DestinationState, NewAttempt, Result, Settled, Store, Tx};
+
+/// A lease outlives the try by this, so that the settlement is in before the next claim; with the look
+/// of every [`LOOK_AT_LEAST_EVERY`] another instance takes over within `delivery.timeout` + 15 s.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+/// Without a wake-up the queue is looked at this often: other instances write to it too.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+/// The name under which replays to a URL wait: no destination can have it.
+pub const URL_LANE: &str = "@url";
+
+/// What the dispatcher works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// Who is there.
+    pub roster: Arc<LiveRoster>,
+    /// The time.
+    pub clock: SharedClock,
+    /// When a failed delivery is tried again.
+    pub policy: RetryPolicy,
+    /// How long one try may take.
+    pub timeout: Duration,
+    /// Who watches.
+    pub notices: Notices,
+    /// Notified when there may be something to do.
+    pub wake: Arc<Notify>,
+    /// The life of the process.
+    pub life: Lifecycle,
+}
+
+/// One try that has ended.
+struct Finished {
+    claimed: Claimed,
+    report: Report,
+    started_at: Timestamp,
+    duration: Duration,
+}
+
+/// Sends what is due.
+pub struct Dispatcher {
+    parts: Parts,
+    lanes: HashMap<String, Lane>,
+    states: HashMap<String, DestinationState>,
+    /// Ended, and not yet written down.
+    finished: Vec<Finished>,
+    in_flight: usize,
+    done: (mpsc::UnboundedSender<Finished>, mpsc::UnboundedReceiver<Finished>),
+}
+
+/// What one look at the queue came to.
+struct Look {
+    begun: usize,
+    /// When something may be due next.
+    next: Option<Timestamp>,
+}
+
+impl Dispatcher {
+    /// A dispatcher that has nothing in hand.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            lanes: HashMap::new(),
+            states: HashMap::new(),
+            finished: Vec::new(),
+            in_flight: 0,
+            done: mpsc::unbounded_channel(),
+        }
+    }
+
+    /// What an earlier process had in hand is due at once, where no other process can have it.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn take_over(&self) -> Result<()> {
+        if self.parts.store.is_single() {
+            let mut tx = self.parts.store.write().await?;
+            let many = tx.void_leases(self.parts.clock.now()).await?;
+            tx.commit().await?;
+            if many > 0 {
+                tracing::info!(deliveries = many, "taken up again what the last process had in hand");
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends until the process stops; then waits for what is in flight and writes it down.
+    pub async fn run(mut self) {
+        let soft = self.parts.life.soft().clone();
+        while !soft.is_cancelled() {
+            let wait = match self.look(true).await {
+                Ok(look) => self.until(look.next),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the queue cannot be read; trying again");
+                    LOOK_AT_LEAST_EVERY
+                }
+            };
+            tokio::select! {
+                () = self.parts.wake.notified() => {}
+                () = soft.cancelled() => {}
+                () = tokio::time::sleep(wait) => {}
+                Some(ended) = self.done.1.recv() => self.ended(ended),
+            }
+            while let Ok(ended) = self.done.1.try_recv() {
+                self.ended(ended);
+            }
+        }
+        self.drain().await;
+    }
+
+    /// One look at the queue, everything begun by it brought to its end, and written down. Gives how
+    /// many were tried.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn tick(&mut self) -> Result<usize> {
+        let look = self.look(true).await?;
+        self.wait_for_all().await;
+        self.look(false).await?;
+        Ok(look.begun)
+    }
+
+    async fn drain(&mut self) {
+        self.wait_for_all().await;
+        if let Err(error) = self.look(false).await {
+            // Their leases end, and the next start sends them again.
+            tracing::error!(error = &error as &dyn std::error::Error, "the last attempts could not be written down");
+        }
+    }
+
+    async fn wait_for_all(&mut self) {
+        while self.in_flight > 0 {
+            let Some(ended) = self.done.1.recv().await else { return };
+            self.ended(ended);
+        }
+    }
+
+    fn ended(&mut self, ended: Finished) {
+        self.in_flight -= 1;
+        if let Some(lane) = self.lanes.get_mut(&ended.claimed.destination) {
+            lane.end(&ended.report.outcome);
+        }
+        self.finished.push(ended);
+    }
+
+    fn until(&self, next: Option<Timestamp>) -> Duration {
+        let now = self.parts.clock.now();
+        next.map_or(LOOK_AT_LEAST_EVERY, |next| next.since(now).min(LOOK_AT_LEAST_EVERY))
+    }
+
+    /// Writes down what has ended, and claims what is due as far as there is room.
+    async fn look(&mut self, claim: bool) -> Result<Look> {
+        let roster = self.parts.roster.now();
+        let now = self.parts.clock.now();
+        let mut look = Look { begun: 0, next: None };
+        let writes = !self.finished.is_empty();
+        let mut tx = if writes { self.parts.store.write().await? } else { self.parts.store.read().await? };
+        let settled = self.write_down(&mut tx, now).await?;
+        let mut ids = Vec::new();
+        if claim {
+            let backlog = tx.backlog().await?;
+            self.take_states(tx.destination_states().await?);
+            let orders = self.plan(&roster, backlog, now, &mut look);
+            if !writes && !orders.is_empty() {
+                drop(tx);
+                tx = self.parts.store.write().await?;
+            }
+            ids = self.carry_out(&mut tx, orders, now).await?;
+        }
+        let claimed = tx.claimed(&ids).await?;
+        tx.commit().await?;
+        for (ended, settled) in std::mem::take(&mut self.finished).iter().zip(&settled) {
+            tell(&self.parts.notices, ended, settled);
+        }
+        look.begun = claimed.len();
+        for delivery in claimed {
+            self.begin(&roster, delivery, now);
+        }
+        Ok(look)
+    }
+
+    async fn carry_out(&self, tx: &mut Tx, orders: Vec<(String, Order)>, now: Timestamp) -> Result<Vec<String>> {
+        let lease_until = now.after(self.parts.timeout + LEASE_MARGIN);
+        let mut ids = Vec::new();
+        for (name, order) in orders {
+            match order {
+                Order::Hold(reason) => tx.hold(&name, &reason).await?,
+                Order::Claim(many) => ids.extend(tx.claim(&name, many, now, lease_until).await?),
+            }
+        }
+        Ok(ids)
+    }
+
+    fn take_states(&mut self, states: Vec<DestinationState>) {
+        self.states = states.into_iter().map(|state| (state.name.clone(), state)).collect();
+    }
+
+    /// What to claim from the backlog, and when to look again at what cannot be claimed yet.
+    fn plan(
+        &mut self,
+        roster: &Roster,
+        backlog: Vec<(String, Timestamp)>,
+        now: Timestamp,
+        look: &mut Look,
+    ) -> Vec<(String, Order)> {
+        let mut wanted = Vec::new();
+        for (name, due_at) in backlog {
+            let Some(limits) = limits(roster, &name) else { continue };
+            let state = self.states.get(&name);
+            if let Some((_, reason)) = state.and_then(|state| state.disabled.as_ref()) {
+                wanted.push((name, Order::Hold(reason.clone())));
+                continue;
+            }
+            let lane = self.lanes.entry(name.clone()).or_insert_with(|| Lane::new(limits));
+            lane.limit(limits);
+            lane.set_state(false, state.and_then(|state| state.paused_until));
+            let later = match lane.room(now) {
+                _ if due_at > now => Some(due_at),
+                Room::For(many) => {
+                    wanted.push((name, Order::Claim(many)));
+                    None
+                }
+                Room::NotBefore(at) => Some(at),
+                Room::None => None,
+            };
+            look.next = look.next.into_iter().chain(later).min();
+        }
+        wanted
+    }
+
+    fn begin(&mut self, roster: &Roster, claimed: Claimed, now: Timestamp) {
+        self.in_flight += 1;
+        if let Some(lane) = self.lanes.get_mut(&claimed.destination) {
+            lane.begin(1, now);
+        }
+        let sender = sender(roster, self.parts.roster.as_ref(), &claimed);
+        let (parts, done) = (self.parts.clone(), self.done.0.clone());
+        self.parts.life.spawn(async move {
+            let started = tokio::time::Instant::now();
+            let report = match sender {
+                _ if claimed.superseded => superseded(),
+                Ok(sender) => attempt(&parts, sender, &claimed, now).await,
+                Err(reason) => Report::of(Outcome::Rejected { reason }),
+            };
+            // The receiver lives as long as the dispatcher, which waits for every one of these.
+            let _ = done.send(Finished { claimed, report, started_at: now, duration: started.elapsed() });
+        });
+    }
+
+    async fn write_down(&self, tx: &mut Tx, now: Timestamp) -> Result<Vec<Settled>> {
+        if self.finished.is_empty() {
+            return Ok(Vec::new());
+        }
+        let settled: Vec<Settled> = self.finished.iter().map(|ended| settled(ended, &self.parts.policy, now)).collect();
+        let late = tx.settle(&settled, now).await?;
+        if late > 0 {
+            metrics::counter!("callboard_settlements_fenced_total").increment(late as u64);
+            tracing::warn!(deliveries = late, "settled too late: their leases had passed to another process");
+        }
+        self.note_destinations(tx, &settled, now).await?;
+        Ok(settled)
+    }
+
+    /// Notes how the destinations are faring: well again, failing, asking to be left alone, or no more.
+    async fn note_destinations(&self, tx: &mut Tx, settled: &[Settled], now: Timestamp) -> Result<()> {
+        let mut tallies: HashMap<&str, Tally> = HashMap::new();
+        for (ended, settled) in self.finished.iter().zip(settled) {
+            tallies.entry(&ended.claimed.destination).or_default().count(&ended.report.outcome, &settled.settlement);
+        }
+        for (name, tally) in tallies {
+            let failing = self.states.get(name).is_some_and(|state| state.failures > 0);
+            let mut disable = tally.disable;
+            if tally.delivered && failing {
+                tx.note_success(name).await?;
+            } else if tally.failures > 0 && !tally.delivered {
+                let (since, failures) = tx.note_failures(name, tally.failures, now).await?;
+                let too_long = now.since(since) >= self.parts.policy.disable_after;
+                if too_long && failures >= FAILURES_BEFORE_DISABLING && name != URL_LANE {
+                    disable = disable.or_else(|| Some(format!("only failures since {since}")));
+                }
+            }
+            if let Some(until) = tally.pause_until {
+                tx.pause(name, until).await?;
+            }
+            if let Some(reason) = disable.filter(|_| name != URL_LANE) {
+                tx.disable(name, &reason, now).await?;
+                metrics::counter!("callboard_destinations_disabled_total").increment(1);
+                tracing::warn!(destination = name, reason, "the destination is disabled; what waits for it is held");
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Order {
+    Claim(usize),
+    Hold(String),
+}
+
+#[derive(Default)]
+struct Tally {
+    delivered: bool,
+    failures: i64,
+    pause_until: Option<Timestamp>,
+    disable: Option<String>,
+}
+
+impl Tally {
+    fn count(&mut self, outcome: &Outcome, settlement: &Settlement) {
+        self.delivered |= matches!(outcome, Outcome::Delivered);
+        self.failures += i64::from(matches!(outcome, Outcome::Failed { .. }));
+        self.pause_until = self.pause_until.max(settlement.pause_until);
+        if settlement.disable.is_some() {
+            self.disable.clone_from(&settlement.disable);
+        }
+    }
+}
+
+fn limits(roster: &Roster, name: &str) -> Option<crate::channels::Limits> {
+    match roster.targets.get(name) {
+        Some(target) => Some(target.limits),
+        None if name == URL_LANE => crate::channels::channel("webhook").map(|channel| channel.limits()),
+        None => None,
+    }
+}
+
+/// Who sends it: its destination, or for a replay to a URL a webhook made for the purpose.
+fn sender(roster: &Roster, live: &LiveRoster, claimed: &Claimed) -> std::result::Result<Arc<dyn Sender>, String> {
+    match &claimed.url {
+        Some(url) => super::replay::url_sender(url, live.house()),
+        None => match roster.targets.get(&claimed.destination) {
+            Some(target) => Ok(Arc::clone(&target.sender)),
+            None => Err("destination removed".into()),
+        },
+    }
+}
+
+fn superseded() -> Report {
+    Report::of(Outcome::Rejected { reason: "not sent: a later event tells this destination how the task ended".into() })
+}
+
+async fn attempt(parts: &Parts, sender: Arc<dyn Sender>, claimed: &Claimed, now: Timestamp) -> Report {
+    let message = Message {
+        event_id: claimed.event_id.clone(),
+        kind: claimed.event_type.clone(),
+        at: claimed.event_at,
+        body: claimed.event_body.clone(),
+        replay_id: claimed.replay_id.clone(),
+        now,
+        timeout: parts.timeout,
+        parts_done: claimed.parts_done.clone(),
+    };
+    // The channel keeps its own deadline; this one is for a channel that does not.
+    let deadline = parts.timeout + LEASE_MARGIN / 2;
+    tokio::select! {
+        sent = tokio::time::timeout(deadline, sender.send(&message)) => sent.unwrap_or_else(|_| {
+            Report::of(Outcome::Failed { reason: format!("no end within {} s", deadline.as_secs()) })
+        }),
+        () = parts.life.hard().cancelled() => Report::of(Outcome::Interrupted),
+    }
+}
+
+fn settled(ended: &Finished, policy: &RetryPolicy, now: Timestamp) -> Settled {
+    let Finished { claimed, report, .. } = ended;
+    let jitter = rand::rng().random_range(0.0..1.0);
+    let settlement = settle(claimed.failures, &report.outcome, policy, now, jitter);
+    let tried = !claimed.superseded && report.outcome != Outcome::Interrupted;
+    Settled {
+        delivery_id: claimed.id.clone(),
+        lease: claimed.lease,
+        settlement,
+        parts_done: report.parts_done.clone(),
+        attempt: tried.then(|| NewAttempt {
+            number: claimed.attempts + 1,
+            started_at: ended.started_at,
+            duration_ms: i64::try_from(ended.duration.as_millis()).unwrap_or(i64::MAX),
+            outcome: report.outcome.as_str(),
+            status_code: report.status_code,
+            reason: report.outcome.reason().map(str::to_owned),
+            response: report.response.clone(),
+        }),
+    }
+}
+
+/// One line an attempt, readable alone.
+fn tell(notices: &Notices, ended: &Finished, settled: &Settled) {
+    let Finished { claimed, report, .. } = ended;
+    let Some(attempt) = &settled.attempt else { return };
+    let outcome = report.outcome.as_str();
+    tracing::info!(
+        event.id = claimed.event_id,
+        delivery.id = claimed.id,
+        destination = claimed.destination,
+        attempt = attempt.number,
+        outcome,
+        status_code = attempt.status_code,
+        duration_ms = attempt.duration_ms,
+        reason = attempt.reason,
+        status = settled.settlement.status.as_str(),
+        "delivery attempted"
+    );
+    metrics::counter!("callboard_attempts_total", "outcome" => outcome).increment(1);
+    if settled.settlement.status == DeliveryStatus::Dead {
+        metrics::counter!("callboard_deliveries_dead_total").increment(1);
+    }
+    notices.tell(|| Notice::Attempt {
+        at: ended.started_at,
+        event_id: claimed.event_id.clone(),
+        destination: claimed.destination.clone(),
+        number: attempt.number,
+        outcome,
+        reason: attempt.reason.clone(),
+        next_at: settled.settlement.due_at,
+    });
+}

@@ -1,0 +1,229 @@
+//! Receiving a callback: admit, verify, understand, record, answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::fold::{Arrival, Entry, Reading};
+use super::record::{Receipt, Recorder, Unrecorded};
+use super::roster::{ActiveSource, LiveRoster, Roster};
+use crate::domain::callback::{QueryMetadata, query_metadata};
+use crate::domain::clock::SharedClock;
+use crate::domain::pace::Pace;
+use crate::domain::secret::Secret;
+use crate::domain::task::{Metadata, Provenance, Trust, Via};
+use crate::providers::{Answer, Header, Inbound, Unread, Verified};
+
+/// Takes callbacks in. Clones are the same.
+#[derive(Clone)]
+pub struct Receiver {
+    roster: Arc<LiveRoster>,
+    recorder: Recorder,
+    clock: SharedClock,
+    paces: Arc<Mutex<HashMap<String, Pace>>>,
+}
+
+/// Why a request is not even read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// No such source, or another token: which of the two is not said.
+    Unknown,
+    /// More than the source's rate; this long until the next.
+    TooMany(Duration),
+}
+
+/// A request whose source and token are good.
+pub struct Admitted {
+    receiver: Receiver,
+    roster: Arc<Roster>,
+    source: String,
+}
+
+/// A callback as HTTP gives it.
+#[derive(Clone, Debug)]
+pub struct Posted {
+    /// The URL's query, as it came.
+    pub query: String,
+    /// The headers, names in lower case.
+    pub headers: Vec<Header>,
+    /// The body as it came.
+    pub body: Bytes,
+    /// The client's address.
+    pub remote: Option<String>,
+}
+
+/// What became of a callback, as the provider is answered.
+#[derive(Clone, Debug)]
+pub enum Received {
+    /// A handshake: nothing was kept.
+    Handshake(Answer),
+    /// Recorded; the provider wants this body in place of ours.
+    Recorded(Receipt, Option<Answer>),
+    /// Kept as quarantined: not readable, or no task in it.
+    Unreadable(Receipt),
+    /// Kept as rejected: its signature does not hold.
+    Rejected(Receipt),
+}
+
+impl Receiver {
+    /// Takes callbacks for the sources of `roster`, into `recorder`.
+    pub fn new(roster: Arc<LiveRoster>, recorder: Recorder, clock: SharedClock) -> Self {
+        Self { roster, recorder, clock, paces: Arc::default() }
+    }
+
+    /// Looks at the URL, before anything else is read.
+    ///
+    /// # Errors
+    /// Why the request is refused; nothing is kept of it but a count.
+    pub fn admit(&self, source: &str, token: &str) -> Result<Admitted, Refused> {
+        let roster = self.roster.now();
+        let Some(active) = roster.sources.get(source).filter(|active| active.source.has_token(token)) else {
+            metrics::counter!("callboard_callbacks_unknown_total").increment(1);
+            return Err(Refused::Unknown);
+        };
+        self.keep_pace(active)?;
+        Ok(Admitted { receiver: self.clone(), source: source.to_owned(), roster })
+    }
+
+    fn keep_pace(&self, active: &ActiveSource) -> Result<(), Refused> {
+        let Some(rate) = active.source.rate else { return Ok(()) };
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = paces.entry(active.source.name.clone()).or_insert_with(|| Pace::new(rate));
+        pace.take(self.clock.now()).map_err(|wait| {
+            metrics::counter!("callboard_callbacks_limited_total", "source" => active.source.name.clone()).increment(1);
+            Refused::TooMany(wait)
+        })
+    }
+}
+
+impl Admitted {
+    /// Takes the callback in; the answer comes after it is durable.
+    ///
+    /// # Errors
+    /// [`Unrecorded`] when the database cannot take it; nothing of it was kept then.
+    pub async fn receive(self, posted: Posted) -> Result<Received, Unrecorded> {
+        let Some(active) = self.roster.sources.get(&self.source) else { return Err(Unrecorded) };
+        let received_at = self.receiver.clock.now();
+        let inbound = Inbound::new(posted.headers.clone(), posted.body.clone(), received_at);
+        if let Some(answer) = active.adapter.handshake(&inbound) {
+            return Ok(Received::Handshake(answer));
+        }
+        let read = match inbound.verify(active.adapter, &active.source.signing_secrets) {
+            Ok(verified) => understand(active, &verified),
+            Err(rejection) => {
+                Read { reading: Reading::Rejected { detail: rejection.to_string() }, trust: Trust::Unsigned }
+            }
+        };
+        let metadata = self.metadata(&posted.query);
+        let entry = Entry::new(
+            self.source.clone(),
+            active.adapter.name(),
+            read.reading,
+            Provenance {
+                via: Via::Callback,
+                trust: read.trust,
+                metadata_origin: metadata.origin,
+                metadata: metadata.pairs,
+            },
+            received_at,
+            Some(arrival(posted, &metadata.dropped)),
+            Arc::clone(&self.roster),
+        );
+        let kind = Kind::of(&entry.reading);
+        let wanted = active.adapter.wanted_answer();
+        let receipt = self.receiver.recorder.record(entry).await?;
+        Ok(match kind {
+            Kind::Readable => Received::Recorded(receipt, wanted),
+            Kind::Unreadable => Received::Unreadable(receipt),
+            Kind::Rejected => Received::Rejected(receipt),
+        })
+    }
+
+    fn metadata(&self, query: &str) -> QueryMetadata {
+        query_metadata(query, |pairs, signature| {
+            url_signature(&self.roster.url_key, &self.source, pairs).matches(signature)
+        })
+    }
+}
+
+enum Kind {
+    Readable,
+    Unreadable,
+    Rejected,
+}
+
+impl Kind {
+    fn of(reading: &Reading) -> Self {
+        match reading {
+            Reading::Said(_) | Reading::Quarantined { task_id: Some(_), .. } => Self::Readable,
+            Reading::Quarantined { task_id: None, .. } => Self::Unreadable,
+            Reading::Rejected { .. } => Self::Rejected,
+        }
+    }
+}
+
+struct Read {
+    reading: Reading,
+    trust: Trust,
+}
+
+fn understand(active: &ActiveSource, inbound: &Inbound<Verified>) -> Read {
+    let reading = match active.adapter.interpret(inbound) {
+        Ok(observations) if observations.is_empty() => {
+            Reading::Quarantined { task_id: None, detail: "it speaks of no task".into() }
+        }
+        Ok(observations) => Reading::Said(observations),
+        Err(Unread::NoTask(detail)) => Reading::Quarantined { task_id: None, detail },
+        Err(Unread::Unknown { task_id, detail }) => Reading::Quarantined { task_id: Some(task_id), detail },
+    };
+    Read { reading, trust: inbound.trust() }
+}
+
+fn arrival(posted: Posted, dropped: &[String]) -> Arrival {
+    let pairs: Vec<(&str, String)> = posted
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value).into_owned()))
+        .collect();
+    Arrival {
+        headers: serde_json::to_string(&pairs).unwrap_or_default(),
+        query: posted.query,
+        body: posted.body,
+        remote: posted.remote,
+        note: (!dropped.is_empty()).then(|| format!("metadata dropped, over 20 keys or 2 KiB: {}", dropped.join(", "))),
+    }
+}
+
+/// What signs the metadata of a source's callback URL: only who has our key can make it.
+pub fn url_signature(key: &Secret, source: &str, pairs: &Metadata) -> Secret {
+    use base64::Engine;
+    use hmac::{Hmac, KeyInit, Mac};
+    // Any length of key will do for HMAC.
+    let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(key.expose().as_bytes()) else { return Secret::random("") };
+    // Lengths keep one pair's end from being read as another's beginning.
+    for part in std::iter::once(source).chain(pairs.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()])) {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part.as_bytes());
+    }
+    let bytes = mac.finalize().into_bytes();
+    Secret::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// The path and query of a source's callback URL, with metadata that is signed.
+pub fn callback_path(roster: &Roster, source: &str, pairs: &Metadata) -> Option<String> {
+    let active = roster.sources.get(source)?;
+    let token = active.source.callback_tokens.first()?;
+    let mut path = format!("/callbacks/{source}/{}", token.expose());
+    if !pairs.is_empty() {
+        let signature = url_signature(&roster.url_key, source, pairs);
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(pairs)
+            .append_pair(crate::domain::callback::SIGNATURE_KEY, signature.expose())
+            .finish();
+        path.push('?');
+        path.push_str(&query);
+    }
+    Some(path)
+}

@@ -1,0 +1,71 @@
+//! Replaying an event: telling it again, to those who subscribe now, to one destination or to a URL.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::dispatch::URL_LANE;
+use super::roster::Roster;
+use crate::channels::{House, Invalid, Sender, channel};
+use crate::domain::clock::Timestamp;
+use crate::domain::destination::Settings;
+use crate::domain::id::{DeliveryId, EventId, ReplayId};
+use crate::store::{EventRow, NewDelivery, Result, Tx};
+
+/// Where a replay goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ReplayTo {
+    /// To all that subscribe now.
+    Subscribers,
+    /// To this destination.
+    Destination(String),
+    /// To this URL, as an unsigned webhook.
+    Url(String),
+}
+
+/// What a replay made.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    /// Its id, which each of its deliveries carries.
+    pub id: ReplayId,
+    /// Its deliveries.
+    pub deliveries: Vec<DeliveryId>,
+}
+
+/// Makes the deliveries of a replay.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn replay(tx: &mut Tx, roster: &Roster, event: &EventRow, to: ReplayTo, now: Timestamp) -> Result<Replayed> {
+    let id = ReplayId::new(now);
+    let (names, url) = match to {
+        ReplayTo::Subscribers => {
+            let source = event.source.as_deref().unwrap_or_default();
+            (roster.audience(event.kind, source, &event.body), None)
+        }
+        ReplayTo::Destination(name) => (vec![name], None),
+        ReplayTo::Url(url) => (vec![URL_LANE.to_owned()], Some(url)),
+    };
+    let made: Vec<NewDelivery> = names
+        .into_iter()
+        .map(|destination| NewDelivery {
+            id: DeliveryId::new(now),
+            event_id: EventId::stored(event.id.clone()),
+            destination,
+            replay_id: Some(id.clone()),
+            url: url.clone(),
+        })
+        .collect();
+    tx.insert_deliveries(&made, now).await?;
+    Ok(Replayed { id, deliveries: made.into_iter().map(|delivery| delivery.id).collect() })
+}
+
+/// A webhook to a URL that no destination has.
+///
+/// # Errors
+/// What is wrong with the URL.
+pub fn url_sender(url: &str, house: &House) -> std::result::Result<Arc<dyn Sender>, String> {
+    let settings = Settings::from([("url".to_owned(), Value::from(url))]);
+    let webhook = channel("webhook").ok_or("this build has no webhooks")?;
+    webhook.parse(&settings, house).map_err(|Invalid { problem, .. }| problem)
+}

@@ -1,0 +1,186 @@
+//! Problems: every error of ours as RFC 9457 `application/problem+json`, from one exhaustive match.
+
+use std::time::Duration;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use serde_json::{Map, Value, json};
+
+use crate::flow::record::Unrecorded;
+use crate::store;
+
+/// What went wrong with a request, as the client is told.
+#[derive(Debug)]
+pub enum Problem {
+    /// Nothing is there, or nothing that may be known of.
+    NotFound(&'static str),
+    /// No key, or one that is not good.
+    Unauthorized,
+    /// A callback whose signature does not hold.
+    Unsigned {
+        /// Why.
+        detail: String,
+        /// The callback that it is kept as.
+        callback_id: Option<String>,
+    },
+    /// A callback that could not be read.
+    Unreadable {
+        /// What was expected where.
+        detail: String,
+        /// The callback that it is kept as.
+        callback_id: Option<String>,
+    },
+    /// A field of the request is wrong.
+    Invalid {
+        /// Which.
+        field: String,
+        /// What is wrong with it, and what it should be.
+        detail: String,
+    },
+    /// A name is taken, or the state of the thing does not allow it.
+    Conflict(String),
+    /// The body is larger than this many bytes.
+    TooLarge(usize),
+    /// The body did not come in time.
+    TooSlow,
+    /// The body is encoded.
+    Encoded,
+    /// More than the rate; try again after this.
+    TooMany(Duration),
+    /// The database cannot take or give it now.
+    Unavailable,
+}
+
+/// After how many seconds a client should try again that was answered 503. EvoLink's last retry comes
+/// 4 s after its third, so that more would be too late.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+struct Told {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    detail: String,
+}
+
+impl Problem {
+    fn told(&self) -> Told {
+        let told = |status, code, title, detail: String| Told { status, code, title, detail };
+        match self {
+            Self::NotFound(what) => told(StatusCode::NOT_FOUND, "not-found", "Not found", (*what).to_owned()),
+            Self::Unauthorized => told(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "No valid API key",
+                "send `Authorization: Bearer KEY`; on first start the administrator's key is kept in callboard.key".into(),
+            ),
+            Self::Unsigned { detail, .. } => {
+                told(StatusCode::UNAUTHORIZED, "rejected", "The signature does not hold", detail.clone())
+            }
+            Self::Unreadable { detail, .. } => {
+                told(StatusCode::UNPROCESSABLE_ENTITY, "unreadable", "The callback cannot be read", detail.clone())
+            }
+            Self::Invalid { field, detail } => {
+                told(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A field is wrong", format!("`{field}`: {detail}"))
+            }
+            Self::Conflict(detail) => told(StatusCode::CONFLICT, "conflict", "It is in the way", detail.clone()),
+            Self::TooLarge(max) => told(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "The body is too large",
+                format!("at most {max} bytes are taken; `server.max_body` sets it"),
+            ),
+            Self::TooSlow => told(
+                StatusCode::REQUEST_TIMEOUT,
+                "too-slow",
+                "The body did not come in time",
+                "the whole body is awaited for 10 s".into(),
+            ),
+            Self::Encoded => told(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "encoded",
+                "The body is encoded",
+                "send it without `Content-Encoding`: the bytes as they are".into(),
+            ),
+            Self::TooMany(wait) => told(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many",
+                "More than this source's rate",
+                format!("try again in {} ms; `rate` of the source sets it", wait.as_millis()),
+            ),
+            Self::Unavailable => told(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "The database cannot be used now",
+                "nothing of this request was kept; send it again".into(),
+            ),
+        }
+    }
+
+    fn more(&self, problem: &mut Map<String, Value>) {
+        match self {
+            Self::Unsigned { callback_id, .. } | Self::Unreadable { callback_id, .. } => {
+                problem.insert("callback_id".into(), json!(callback_id));
+            }
+            Self::Invalid { field, .. } => {
+                problem.insert("field".into(), json!(field));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.told().title)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.told().status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let told = self.told();
+        let mut problem = Map::new();
+        problem.insert("type".into(), json!(format!("urn:callboard:problem:{}", told.code)));
+        problem.insert("title".into(), json!(told.title));
+        problem.insert("status".into(), json!(told.status.as_u16()));
+        problem.insert("detail".into(), json!(told.detail));
+        self.more(&mut problem);
+        let mut response = HttpResponse::build(told.status);
+        match self {
+            Self::TooMany(wait) => {
+                let seconds = wait.as_millis().div_ceil(1000).max(1);
+                response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+            }
+            Self::Unavailable => {
+                response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string()));
+            }
+            Self::Unauthorized => {
+                response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+            }
+            _ => {}
+        }
+        response.content_type("application/problem+json").body(Value::Object(problem).to_string())
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "a request could not be answered");
+        Self::Unavailable
+    }
+}
+
+impl From<Unrecorded> for Problem {
+    fn from(_: Unrecorded) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// Answers what has no route.
+pub(super) async fn no_such_route(request: HttpRequest) -> Problem {
+    let _ = request;
+    Problem::NotFound("there is no such route, or it does not take this method")
+}
