@@ -15,5 +15,6 @@ pub mod pace;
 pub mod retry;
 pub mod secret;
 pub mod source;
+pub mod spelling;
 pub mod subscription;
 pub mod task;
