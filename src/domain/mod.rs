@@ -16,5 +16,6 @@ pub mod retry;
 pub mod secret;
 pub mod signature;
 pub mod source;
+pub mod spelling;
 pub mod subscription;
 pub mod task;
