@@ -14,6 +14,7 @@ pub mod id;
 pub mod pace;
 pub mod retry;
 pub mod secret;
+pub mod signature;
 pub mod source;
 pub mod subscription;
 pub mod task;
