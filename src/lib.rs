@@ -6,6 +6,7 @@ pub mod config;
 pub mod domain;
 pub mod egress;
 pub mod flow;
+pub mod http;
 pub mod providers;
 pub mod shutdown;
 pub mod store;

@@ -1,5 +1,6 @@
 //! How many per second: the rate limit of callbacks and of destinations, on a clock that is passed in.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::clock::Timestamp;
@@ -32,6 +33,17 @@ impl Rate {
             return Err(format!("`{text}` would never let anything through: the number must be at least 1"));
         }
         Ok(Self { count, per: Duration::from_secs(per) })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.per.as_secs() {
+            1 => "s",
+            60 => "m",
+            _ => "h",
+        };
+        write!(f, "{}/{unit}", self.count)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod dispatch;
 pub mod fold;
 pub mod lane;
 pub mod notice;
+pub mod probe;
 pub mod receive;
 pub mod record;
 pub mod replay;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Map, Value, json};
 
 use crate::flow::record::Unrecorded;
@@ -71,7 +71,8 @@ impl Problem {
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
                 "No valid API key",
-                "send `Authorization: Bearer KEY`; on first start the administrator's key is kept in callboard.key".into(),
+                "send `Authorization: Bearer KEY`; on first start the administrator's key is kept in callboard.key"
+                    .into(),
             ),
             Self::Unsigned { detail, .. } => {
                 told(StatusCode::UNAUTHORIZED, "rejected", "The signature does not hold", detail.clone())
@@ -180,7 +181,6 @@ impl From<Unrecorded> for Problem {
 }
 
 /// Answers what has no route.
-pub(super) async fn no_such_route(request: HttpRequest) -> Problem {
-    let _ = request;
-    Problem::NotFound("there is no such route, or it does not take this method")
+pub(super) async fn no_such_route() -> HttpResponse {
+    Problem::NotFound("there is no such route, or it does not take this method").error_response()
 }

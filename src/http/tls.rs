@@ -103,8 +103,8 @@ fn read(files: &Tls) -> Result<CertifiedKey, String> {
     }
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| cannot(&files.key, format!("no PEM private key can be read from it ({error})")))?;
-    let key = rustls::crypto::ring::sign::any_supported_type(&key)
-        .map_err(|error| cannot(&files.key, error.to_string()))?;
+    let key =
+        rustls::crypto::ring::sign::any_supported_type(&key).map_err(|error| cannot(&files.key, error.to_string()))?;
     let pair = CertifiedKey::new(chain, key);
     pair.keys_match().map_err(|_| cannot(&files.key, format!("it is not the key of {}", files.cert.display())))?;
     Ok(pair)

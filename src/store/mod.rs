@@ -39,7 +39,7 @@ pub use events::{EventFilter, EventRow};
 pub use idempotency::KeptAnswer;
 pub use keys::KeyRow;
 pub use lists::Page;
-pub use open::SQLITE_VERSION_MIN;
+pub use open::{SQLITE_VERSION_MIN, lock_sqlite};
 pub use settle::{AttemptRow, NewAttempt, Settled};
 pub use subscriptions::StoredSubscription;
 pub use tasks::TaskFilter;

@@ -1,0 +1,225 @@
+//! The composition root: opens the store, reads the roster, starts the server and the workers. It
+//! knows everything, so that nobody else has to.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::middleware::DefaultHeaders;
+use actix_web::web::Data;
+use actix_web::{App as Actix, HttpServer};
+use anyhow::{Context, anyhow};
+use tokio::sync::Notify;
+
+use crate::channels::{House, Mailer};
+use crate::config::{Config, Database};
+use crate::domain::clock::SharedClock;
+use crate::egress::Egress;
+use crate::flow::dispatch::{Dispatcher, Parts};
+use crate::flow::notice::Notices;
+use crate::flow::receive::Receiver;
+use crate::flow::record::Recorder;
+use crate::flow::roster::LiveRoster;
+use crate::http::{AdminKey, Front, Services, routes, tls::Certificates};
+use crate::shutdown::Lifecycle;
+use crate::store::{Store, lock_sqlite};
+use crate::telemetry;
+
+/// How long a request's head may take to come.
+const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How often the settings of other instances are followed (contract: within a second).
+const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+
+/// Everything, opened and ready to run.
+pub struct App {
+    /// What the handlers work with.
+    pub services: Services,
+    /// Who may watch what happens.
+    pub notices: Notices,
+    /// The life of the process.
+    pub life: Lifecycle,
+    recorder: Recorder,
+    parts: Parts,
+    listeners: Vec<(TcpListener, Front)>,
+    certificates: Option<Arc<Certificates>>,
+    // Held while the process serves this file.
+    _lock: Option<File>,
+}
+
+/// Opens the database that is configured.
+///
+/// # Errors
+/// A sentence that says what is wrong with it.
+pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    match &config.database {
+        Database::Sqlite(path) => {
+            Store::open_sqlite(path).await.with_context(|| format!("the database file {} cannot be opened", path.display()))
+        }
+        Database::Postgres(url) => {
+            Store::open_postgres(url).await.context("the PostgreSQL database of `database.url` cannot be opened")
+        }
+    }
+}
+
+/// What the channels use of the house.
+///
+/// # Errors
+/// What is wrong with `[email]`.
+pub fn house(config: &Config) -> anyhow::Result<House> {
+    let mailer = config.email.as_ref().map(|email| Mailer::new(&email.smtp, &email.from)).transpose();
+    Ok(House {
+        egress: Egress::new(config.egress_allow.clone()),
+        mailer: mailer.map_err(|problem| anyhow!("[email]: {problem}"))?.map(Arc::new),
+        public_url: config.server.public_url.clone(),
+    })
+}
+
+impl App {
+    /// Opens everything: the database, the roster, the listeners. Nothing is taken or sent yet.
+    ///
+    /// # Errors
+    /// A sentence that says what could not be opened and why.
+    pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
+        let lock = match &config.database {
+            Database::Sqlite(path) => Some(lock_sqlite(path)?),
+            Database::Postgres(_) => None,
+        };
+        let mut listeners = vec![listen(config.server.listen, Front::Whole)?];
+        if let Some(address) = config.server.manage_listen {
+            listeners[0].1 = Front::Callbacks;
+            listeners.push(listen(address, Front::Management)?);
+        }
+        let certificates = config.server.tls.clone().map(Certificates::load).transpose();
+        let certificates = certificates.map_err(|problem| anyhow!("server.tls: {problem}"))?;
+        let store = open_store(&config).await?;
+        let roster = LiveRoster::load(config.clone(), house(&config)?, store.clone(), Arc::clone(&clock)).await?;
+        let (life, notices, wake) = (Lifecycle::default(), Notices::default(), Arc::new(Notify::new()));
+        let roster = Arc::new(roster);
+        let recorder =
+            Recorder::start(store.clone(), Arc::clone(&clock), notices.clone(), Arc::clone(&wake), &life);
+        let parts = Parts {
+            store: store.clone(),
+            roster: Arc::clone(&roster),
+            clock: Arc::clone(&clock),
+            policy: config.delivery.policy.clone(),
+            timeout: config.delivery.timeout,
+            notices: notices.clone(),
+            wake: Arc::clone(&wake),
+            life: life.clone(),
+        };
+        let services = Services {
+            receiver: Receiver::new(Arc::clone(&roster), recorder.clone(), Arc::clone(&clock)),
+            roster,
+            store,
+            clock,
+            wake,
+            admin: AdminKey::new(config.server.admin_key.as_ref()),
+            config: Arc::new(config),
+            metrics: telemetry::metrics(),
+        };
+        Ok(Self { services, notices, life, recorder, parts, listeners, certificates, _lock: lock })
+    }
+
+    /// Where it listens: callbacks first, then management if that is apart.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect()
+    }
+
+    /// A dispatcher over the same parts, for whoever drives it by hand.
+    pub fn dispatcher(&self) -> Dispatcher {
+        Dispatcher::new(self.parts.clone())
+    }
+
+    /// Serves until the process is told to stop; then finishes what is in flight within
+    /// `server.shutdown_timeout`, and leaves the rest in the database for the next start.
+    ///
+    /// # Errors
+    /// Where the server or the database fails.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let dispatcher = self.dispatcher();
+        dispatcher.take_over().await?;
+        self.life.spawn(dispatcher.run());
+        self.life.spawn(follow(Arc::clone(&self.parts.roster), self.life.clone()));
+        self.serve().await
+    }
+
+    /// Serves HTTP only: nothing is sent but by a dispatcher that somebody else drives.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub async fn serve(self) -> anyhow::Result<()> {
+        let grace = self.services.config.server.shutdown_timeout;
+        let begun = tokio::time::Instant::now();
+        if let Some(certificates) = &self.certificates {
+            Arc::clone(certificates).watch(&self.life);
+        }
+        let mut servers = Vec::new();
+        for (listener, front) in self.listeners {
+            // The management listener is for a private network and stays plain.
+            let certificates = self.certificates.as_ref().filter(|_| front != Front::Management);
+            servers.push(server(listener, front, &self.services, certificates, &self.life, grace)?);
+        }
+        let served = futures_util::future::try_join_all(servers).await;
+        let stopped = tokio::time::Instant::now();
+        self.life.stop();
+        // Every request has its answer: nothing more can come to be recorded.
+        self.recorder.close();
+        self.life.drained(grace).await;
+        self.services.store.close().await;
+        tracing::info!(
+            served_seconds = stopped.duration_since(begun).as_secs(),
+            drained_ms = u64::try_from(stopped.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "stopped; what was not sent yet is in the database"
+        );
+        served.map(drop).context("the HTTP server failed")
+    }
+}
+
+fn listen(address: SocketAddr, front: Front) -> anyhow::Result<(TcpListener, Front)> {
+    let listener = TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address}: is another program using it? `server.listen` sets it"))?;
+    Ok((listener, front))
+}
+
+fn server(
+    listener: TcpListener,
+    front: Front,
+    services: &Services,
+    certificates: Option<&Arc<Certificates>>,
+    life: &Lifecycle,
+    grace: Duration,
+) -> anyhow::Result<actix_web::dev::Server> {
+    let services = services.clone();
+    let soft = life.soft().clone();
+    let server = HttpServer::new(move || {
+        let safe = DefaultHeaders::new()
+            .add(("x-content-type-options", "nosniff"))
+            .add(("referrer-policy", "no-referrer"))
+            .add(("cache-control", "no-store"));
+        Actix::new().wrap(safe).app_data(Data::new(services.clone())).configure(routes(front))
+    })
+    .client_request_timeout(HEAD_DEADLINE)
+    .keep_alive(KEEP_ALIVE)
+    .shutdown_timeout(grace.as_secs().max(1))
+    .shutdown_signal(soft.cancelled_owned());
+    let server = match certificates {
+        Some(certificates) => server.listen_rustls_0_23(listener, certificates.server_config()?)?,
+        None => server.listen(listener)?,
+    };
+    Ok(server.run())
+}
+
+async fn follow(roster: Arc<LiveRoster>, life: Lifecycle) {
+    loop {
+        tokio::select! {
+            () = life.soft().cancelled() => return,
+            () = tokio::time::sleep(FOLLOW_EVERY) => {}
+        }
+        if let Err(error) = roster.follow().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the settings could not be read; the old ones stay");
+        }
+    }
+}

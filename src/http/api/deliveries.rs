@@ -1,0 +1,59 @@
+//! Deliveries and their attempts.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Bytes, Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+
+use super::super::problem::Problem;
+use super::super::{Services, auth};
+use super::list::{self, Query};
+use super::post::once;
+use super::{Answer, view};
+use crate::domain::delivery::DeliveryStatus;
+use crate::store::DeliveryFilter;
+
+const NO_DELIVERY: Problem = Problem::NotFound("there is no delivery with this id");
+
+pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
+    auth::admin(&request, &services).await?;
+    let roster = services.roster.now();
+    let filters = ["status", "destination", "event_id"];
+    let query = Query::read(request.query_string(), "deliveries", &filters, &roster.url_key)?;
+    let filter = DeliveryFilter {
+        status: query.word("status", DeliveryStatus::parse, &DeliveryStatus::ALL.map(DeliveryStatus::as_str))?,
+        destination: query.text("destination"),
+        event_id: query.text("event_id"),
+        before: query.before.clone(),
+        limit: query.limit,
+    };
+    let page = services.store.read().await?.deliveries(&filter).await?;
+    Ok(list::answer(page, "deliveries", &roster.url_key, view::delivery))
+}
+
+pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Path<String>) -> Answer {
+    auth::admin(&request, &services).await?;
+    let mut tx = services.store.read().await?;
+    let row = tx.delivery(&id).await?.ok_or(NO_DELIVERY)?;
+    let attempts: Vec<Value> = tx.attempts(&[row.id.clone()]).await?.iter().map(view::attempt).collect();
+    let mut delivery = view::delivery(&row);
+    delivery["attempts_made"] = delivery["attempts"].take();
+    delivery["attempts"] = Value::Array(attempts);
+    Ok(HttpResponse::Ok().json(delivery))
+}
+
+pub(super) async fn retry(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Bytes) -> Answer {
+    once(&services, &request, &body, async |tx, fields| {
+        fields.end(&[])?;
+        let row = tx.delivery(&id).await?.ok_or(NO_DELIVERY)?;
+        if tx.retry(&id, services.clock.now()).await? {
+            return Ok((StatusCode::ACCEPTED, json!({"id": row.id, "status": DeliveryStatus::Pending})));
+        }
+        Err(Problem::Conflict(match row.status {
+            DeliveryStatus::Delivered => "it is delivered; replay its event to send it again".into(),
+            DeliveryStatus::Held => "its destination is disabled; enable that".into(),
+            DeliveryStatus::Pending | DeliveryStatus::Dead => "it is being sent at this moment".into(),
+        }))
+    })
+    .await
+}

@@ -1,0 +1,43 @@
+//! Sources; what a file declares is shown, and changed only there.
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+
+use super::super::problem::Problem;
+use super::super::{Services, auth};
+use super::Answer;
+use super::list::whole;
+use crate::domain::task::Metadata;
+use crate::flow::receive::callback_path;
+use crate::flow::roster::ActiveSource;
+
+pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
+    auth::admin(&request, &services).await?;
+    let roster = services.roster.now();
+    let mut sources: Vec<&ActiveSource> = roster.sources.values().collect();
+    sources.sort_by(|a, b| a.source.name.cmp(&b.source.name));
+    Ok(whole(sources.into_iter().map(view).collect()))
+}
+
+pub(super) async fn show(services: Data<Services>, request: HttpRequest, name: Path<String>) -> Answer {
+    auth::admin(&request, &services).await?;
+    let roster = services.roster.now();
+    let active = roster.sources.get(name.as_str()).ok_or(Problem::NotFound("there is no source of this name"))?;
+    let mut shown = view(active);
+    let path = callback_path(&roster, &active.source.name, &Metadata::new()).unwrap_or_default();
+    shown["callback_url"] = json!(format!("{}{path}", services.config.base_url()));
+    Ok(HttpResponse::Ok().json(shown))
+}
+
+fn view(active: &ActiveSource) -> Value {
+    let source = &active.source;
+    json!({
+        "name": source.name,
+        "provider": source.provider,
+        "teams": source.teams,
+        "rate": source.rate.map(|rate| rate.to_string()),
+        "signed": !source.signing_secrets.is_empty(),
+        "from_file": true,
+    })
+}

@@ -1,0 +1,96 @@
+//! Subscriptions.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::{Bytes, Data};
+use serde_json::{Value, json};
+
+use super::super::problem::Problem;
+use super::super::{Services, auth};
+use super::Answer;
+use super::list::{invalid, whole};
+use super::post::{Fields, once};
+use crate::domain::event::EventType;
+use crate::domain::filter::Filter;
+use crate::domain::id::SubscriptionId;
+use crate::domain::spelling::suggestion;
+use crate::domain::subscription::Subscription;
+use crate::flow::roster::Roster;
+use crate::store::StoredSubscription;
+
+const FIELDS: [&str; 4] = ["destination", "events", "sources", "where"];
+
+pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
+    auth::admin(&request, &services).await?;
+    Ok(whole(services.roster.now().subscriptions.iter().map(view).collect()))
+}
+
+pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Bytes) -> Answer {
+    let roster = services.roster.now();
+    let answer = once(&services, &request, &body, async |tx, fields| {
+        let now = services.clock.now();
+        let made = read(fields, &roster, SubscriptionId::new(now))?;
+        tx.insert_subscription(&made, now).await?;
+        Ok((StatusCode::CREATED, stored_view(&made)))
+    })
+    .await?;
+    services.roster.reload().await?;
+    Ok(answer)
+}
+
+fn read(mut fields: Fields, roster: &Roster, id: SubscriptionId) -> Result<StoredSubscription, Problem> {
+    let destination = fields.needed("destination")?;
+    let target =
+        roster.targets.get(&destination).ok_or_else(|| unknown("destination", &destination, roster.targets.keys()))?;
+    let events = match fields.texts("events")? {
+        None => EventType::DEFAULT.to_vec(),
+        Some(words) => words.iter().map(|word| event_type(word)).collect::<Result<_, _>>()?,
+    };
+    if events.is_empty() {
+        return Err(invalid("events", "at least one type is needed; leave it out for the ends of tasks"));
+    }
+    let sources = fields.texts("sources")?;
+    for name in sources.iter().flatten() {
+        let visible = roster.sources.get(name).filter(|active| active.source.is_visible_to(&target.destination.team));
+        visible.ok_or_else(|| unknown("sources", name, roster.sources.keys()))?;
+    }
+    let filter = fields.text("where")?;
+    if let Some(text) = &filter {
+        Filter::compile(text).map_err(|problem| invalid("where", problem.to_string()))?;
+    }
+    fields.end(&FIELDS)?;
+    Ok(StoredSubscription { id: id.to_string(), destination, events, sources, filter })
+}
+
+fn event_type(word: &str) -> Result<EventType, Problem> {
+    let words = EventType::ALL.map(EventType::as_str);
+    let unknown = || invalid("events", format!("`{word}` is no event type; {}", suggestion(word, words)));
+    EventType::parse(word).ok_or_else(unknown)
+}
+
+fn unknown<'a>(field: &str, name: &str, known: impl Iterator<Item = &'a String>) -> Problem {
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    invalid(field, format!("there is no `{name}` that this team may see; {}", suggestion(name, known)))
+}
+
+fn view(subscription: &Subscription) -> Value {
+    json!({
+        "id": subscription.id,
+        "destination": subscription.destination,
+        "events": subscription.events.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
+        "sources": subscription.sources,
+        "where": subscription.filter.as_ref().map(Filter::text),
+        "from_file": subscription.from_file,
+    })
+}
+
+fn stored_view(stored: &StoredSubscription) -> Value {
+    json!({
+        "id": stored.id,
+        "destination": stored.destination,
+        "events": stored.events.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
+        "sources": stored.sources,
+        "where": stored.filter,
+        "from_file": false,
+    })
+}

@@ -1,0 +1,37 @@
+//! Teams.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::{Bytes, Data};
+use serde_json::json;
+
+use super::super::problem::Problem;
+use super::super::{Services, auth};
+use super::Answer;
+use super::list::{invalid, whole};
+use super::post::once;
+use crate::config::check_name;
+
+pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
+    auth::admin(&request, &services).await?;
+    Ok(whole(services.roster.now().teams.iter().map(|name| json!({"name": name})).collect()))
+}
+
+pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Bytes) -> Answer {
+    let answer = once(&services, &request, &body, async |tx, mut fields| {
+        let name = fields.needed("name")?;
+        fields.end(&["name"])?;
+        check_name(&name).map_err(|problem| invalid("name", problem))?;
+        let taken = || Problem::Conflict(format!("there is a team `{name}` already"));
+        if services.roster.now().teams.contains(&name) {
+            return Err(taken());
+        }
+        tx.insert_team(&name, services.clock.now())
+            .await
+            .map_err(|error| if error.is_taken() { taken() } else { error.into() })?;
+        Ok((StatusCode::CREATED, json!({"name": name})))
+    })
+    .await?;
+    services.roster.reload().await?;
+    Ok(answer)
+}
