@@ -47,6 +47,15 @@ pub trait Provider: Send + Sync {
         Ok(Trust::Unsigned)
     }
 
+    /// Whether a signing secret of the configuration can be one of this provider's.
+    ///
+    /// # Errors
+    /// What a secret of this provider looks like, without the secret. The default takes every one.
+    fn check_secret(&self, secret: &Secret) -> Result<(), String> {
+        let _ = secret;
+        Ok(())
+    }
+
     /// The answer to a handshake or challenge, if this is one. It makes no event and is not kept.
     fn handshake(&self, inbound: &Inbound<Unverified>) -> Option<Answer> {
         let _ = inbound;
