@@ -1,18 +1,67 @@
 //! Configuration: what the operator writes, turned into types, or into every mistake at once, each
 //! with its file, its line and the nearest valid spelling.
+//!
+//! [`Config::load`] goes from text to types in three steps: `tree` parses TOML and hangs the
+//! environment's overrides into it, `section` reads it key by key and notes every mistake with its
+//! place, and one file for each part of the configuration says which keys there are and what they mean.
+//! `default.toml` describes them all ([`REFERENCE`]).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::channels::{CHANNELS, Channel};
 use crate::domain::destination::Destination;
 use crate::domain::event::EventType;
 use crate::domain::filter::Filter;
 use crate::domain::pace::Rate;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::secret::Secret;
+pub use crate::domain::spelling::nearest;
+use crate::providers::{PROVIDERS, Provider};
+
+mod destinations;
+mod env;
+mod mistakes;
+mod section;
+mod server;
+mod sources;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod tree;
+pub mod value;
+
+pub use env::Env;
+pub use mistakes::{Mistake, Mistakes};
+use section::{Reader, Section};
+
+/// The commented default file: every key, what it means, its default and an example.
+pub const REFERENCE: &str = include_str!("default.toml");
+
+/// The file that is read where none is named.
+const DEFAULT_FILE: &str = "callboard.toml";
+/// The variable that names the file.
+const FILE_VARIABLE: &str = "CALLBOARD_CONFIG";
+
+/// What the configuration is held against: the providers and channels that exist.
+#[derive(Clone, Copy)]
+pub struct Registries<'a> {
+    /// Every provider.
+    pub providers: &'a [&'a dyn Provider],
+    /// Every channel.
+    pub channels: &'a [&'a dyn Channel],
+}
+
+impl Registries<'static> {
+    /// Those of this build.
+    pub fn built_in() -> Self {
+        Self { providers: PROVIDERS, channels: CHANNELS }
+    }
+}
 
 /// Everything that is configured; defaults where nothing is written.
 #[derive(Clone, Debug)]
@@ -35,6 +84,78 @@ pub struct Config {
     pub delivery: Delivery,
     /// `[egress] allow`
     pub egress_allow: Vec<IpNet>,
+    /// The line of every key in the file, by its path (`destinations.ads.url`, `subscriptions[1].where`).
+    lines: BTreeMap<String, usize>,
+}
+
+impl Config {
+    /// Reads the file (`explicit`, else the one that `$CALLBOARD_CONFIG` names, else `./callboard.toml` if
+    /// there is one, else nothing) and the overrides of the environment.
+    ///
+    /// # Errors
+    /// Every mistake that there is.
+    pub fn load(explicit: Option<&Path>, env: &Env) -> Result<Self, Mistakes> {
+        Self::load_in(Path::new(""), explicit, env, Registries::built_in())
+    }
+
+    /// [`Config::load`] as if `directory` were the working directory, with other registries.
+    fn load_in(directory: &Path, explicit: Option<&Path>, env: &Env, known: Registries<'_>) -> Result<Self, Mistakes> {
+        let named = explicit.map(Path::to_owned).or_else(|| env.get(FILE_VARIABLE).map(PathBuf::from));
+        let default = directory.join(DEFAULT_FILE);
+        let Some(file) = named.or_else(|| default.exists().then_some(default)) else {
+            return Self::read("", None, env, known);
+        };
+        match std::fs::read_to_string(&file) {
+            Ok(text) => Self::read(&text, Some(&file), env, known),
+            Err(error) => {
+                let problem = format!("it cannot be read: {error}");
+                let whole = Mistake { file: Some(file), line: None, place: String::new(), problem, suggestion: None };
+                Err(Mistakes::of(vec![whole]))
+            }
+        }
+    }
+
+    /// Reads a file's text, and the overrides of the environment.
+    ///
+    /// # Errors
+    /// Every mistake that there is.
+    pub fn read(text: &str, file: Option<&Path>, env: &Env, known: Registries<'_>) -> Result<Self, Mistakes> {
+        let mut tree = match tree::parse(text, file.unwrap_or(Path::new(DEFAULT_FILE))) {
+            Ok(tree) => tree,
+            Err(mistakes) => return Err(Mistakes::of(mistakes)),
+        };
+        tree::add_default_sources(&mut tree, known.providers.iter().map(|provider| provider.name()));
+        let misplaced = tree::apply_overrides(&mut tree, env);
+
+        let reader = Reader::new(file.map(Path::to_owned), env);
+        let mut root = Section::root(&reader, &tree);
+        let server = server::server(root.section("server"));
+        let database = server::database(root.section("database"));
+        let sources = sources::sources(root.section("sources"), known.providers);
+        let destinations = destinations::destinations(root.section("destinations"), known.channels);
+        let subscriptions = subscriptions::subscriptions(root.sections("subscriptions"), &sources, &destinations);
+        let email = server::email(root.section("email"));
+        let delivery = server::delivery(root.section("delivery"));
+        let egress_allow = server::egress(root.section("egress"));
+        root.lacks(&["retention"], "this build keeps everything and has no retention yet");
+        root.finish();
+
+        let (mut mistakes, lines) = reader.finish();
+        mistakes.extend(misplaced);
+        if !mistakes.is_empty() {
+            return Err(Mistakes::of(mistakes));
+        }
+        let file = file.map(Path::to_owned);
+        Ok(Self { file, server, database, sources, destinations, subscriptions, email, delivery, egress_allow, lines })
+    }
+
+    /// A mistake that shows itself only later (a channel refuses a setting, say), with the file and the line
+    /// of the key at `place`, a path such as `destinations.ads.url`, or of what holds it.
+    pub fn mistake(&self, place: &str, problem: impl Into<String>) -> Mistake {
+        let holders = std::iter::successors(Some(place), |path| path.rsplit_once('.').map(|(holder, _)| holder));
+        let line = holders.filter_map(|path| self.lines.get(path)).copied().next();
+        Mistake { file: self.file.clone(), line, place: place.to_owned(), problem: problem.into(), suggestion: None }
+    }
 }
 
 /// `[server]`

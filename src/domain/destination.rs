@@ -1,6 +1,7 @@
 //! Destinations: where a team wants to hear.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -9,8 +10,8 @@ use super::pace::Rate;
 /// A destination's settings, as the configuration or the API gave them: what a channel reads.
 pub type Settings = BTreeMap<String, Value>;
 
-/// One destination as it was declared.
-#[derive(Clone, PartialEq, Debug)]
+/// One destination as it was declared. `Debug` hides the settings, in which there are secrets.
+#[derive(Clone, PartialEq)]
 pub struct Destination {
     /// Its name.
     pub name: String,
@@ -26,4 +27,18 @@ pub struct Destination {
     pub concurrency: Option<usize>,
     /// Whether a file declares it; then it is changed only there.
     pub from_file: bool,
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Destination")
+            .field("name", &self.name)
+            .field("team", &self.team)
+            .field("channel", &self.channel)
+            .field("settings", &self.settings.keys())
+            .field("rate", &self.rate)
+            .field("concurrency", &self.concurrency)
+            .field("from_file", &self.from_file)
+            .finish()
+    }
 }
