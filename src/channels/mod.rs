@@ -16,14 +16,19 @@ use crate::domain::destination::Settings;
 use crate::domain::pace::Rate;
 use crate::egress::Egress;
 
+mod answer;
 mod email;
+mod settings;
 mod slack;
+mod summary;
+#[cfg(test)]
+mod tests;
 mod webhook;
 
 pub use email::Mailer;
 
 /// Every channel that this build knows, in the order in which they are listed.
-pub const CHANNELS: &[&dyn Channel] = &[];
+pub const CHANNELS: &[&dyn Channel] = &[&webhook::Webhook, &slack::Slack, &email::Email];
 
 /// The channel of that name.
 pub fn channel(name: &str) -> Option<&'static dyn Channel> {

@@ -27,7 +27,6 @@ pub(crate) enum Reply {
 /// One request as it came.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
-    pub(crate) line: String,
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -37,6 +36,11 @@ impl Request {
         let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
+}
+
+/// A port on which nobody listens.
+pub(crate) fn dead_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[derive(Default)]
@@ -145,10 +149,9 @@ async fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<Request>
         }
     };
     let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
-    let mut lines = head.lines();
-    let mut request = Request { line: lines.next().unwrap_or_default().to_owned(), ..Request::default() };
-    request.headers =
-        lines.filter_map(|line| line.split_once(':')).map(|(k, v)| (k.to_owned(), v.trim().to_owned())).collect();
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
+    let mut request = Request { headers, body: Vec::new() };
     let length: usize = request.header("content-length").map_or(0, |length| length.parse().unwrap());
     request.body = bytes.split_off(head_end + 4);
     while request.body.len() < length {

@@ -1,5 +1,0 @@
-//! Mail.
-
-/// How mail leaves.
-#[derive(Debug)]
-pub struct Mailer;
