@@ -87,7 +87,7 @@ impl Endpoint {
         let seconds = message.now.0.div_euclid(1000);
         // Nobody could tell an unsigned event from a forged one.
         if self.secrets.is_empty() {
-            return Err(BadSecret);
+            return Err(BadSecret::Empty);
         }
         let sign = |secret| standard_webhooks(secret, &message.event_id, seconds, message.body.as_bytes());
         let signatures = self.secrets.iter().map(sign).collect::<Result<Vec<_>, _>>()?;

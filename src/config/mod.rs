@@ -149,12 +149,44 @@ impl Config {
         Ok(Self { file, server, database, sources, destinations, subscriptions, email, delivery, egress_allow, lines })
     }
 
+    /// What callback URLs begin with: `public_url`, else where this machine itself reaches `listen`.
+    pub fn base_url(&self) -> String {
+        self.server.public_url.clone().unwrap_or_else(|| self.local_callbacks_url())
+    }
+
+    /// Where this machine itself reaches the API.
+    pub fn manage_url(&self) -> String {
+        match self.server.manage_listen {
+            Some(address) => format!("http://{}", dialled(address)),
+            None => self.local_callbacks_url(),
+        }
+    }
+
+    /// Where this machine itself posts callbacks to.
+    pub fn local_callbacks_url(&self) -> String {
+        self.local_url(self.server.listen)
+    }
+
+    fn local_url(&self, address: SocketAddr) -> String {
+        let scheme = if self.server.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", dialled(address))
+    }
+
     /// A mistake that shows itself only later (a channel refuses a setting, say), with the file and the line
     /// of the key at `place`, a path such as `destinations.ads.url`, or of what holds it.
     pub fn mistake(&self, place: &str, problem: impl Into<String>) -> Mistake {
         let holders = std::iter::successors(Some(place), |path| path.rsplit_once('.').map(|(holder, _)| holder));
         let line = holders.filter_map(|path| self.lines.get(path)).copied().next();
         Mistake { file: self.file.clone(), line, place: place.to_owned(), problem: problem.into(), suggestion: None }
+    }
+}
+
+/// Where a listening address is reached from this machine: one that stands for all is loopback.
+fn dialled(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => (std::net::Ipv4Addr::LOCALHOST, v4.port()).into(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => (std::net::Ipv6Addr::LOCALHOST, v6.port()).into(),
+        other => other,
     }
 }
 

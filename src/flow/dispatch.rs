@@ -348,7 +348,7 @@ fn limits(roster: &Roster, name: &str) -> Option<crate::channels::Limits> {
 /// Who sends it: its destination, or for a replay to a URL a webhook made for the purpose.
 fn sender(roster: &Roster, live: &LiveRoster, claimed: &Claimed) -> std::result::Result<Arc<dyn Sender>, String> {
     match &claimed.url {
-        Some(url) => super::replay::url_sender(url, live.house()),
+        Some(url) => super::replay::url_sender(url, &roster.replay_secret, live.house()),
         None => match roster.targets.get(&claimed.destination) {
             Some(target) => Ok(Arc::clone(&target.sender)),
             None => Err("destination removed".into()),

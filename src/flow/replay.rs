@@ -10,6 +10,7 @@ use crate::channels::{House, Invalid, Sender, channel};
 use crate::domain::clock::Timestamp;
 use crate::domain::destination::Settings;
 use crate::domain::id::{DeliveryId, EventId, ReplayId};
+use crate::domain::secret::Secret;
 use crate::store::{EventRow, NewDelivery, Result, Tx};
 
 /// Where a replay goes.
@@ -19,7 +20,7 @@ pub enum ReplayTo {
     Subscribers,
     /// To this destination.
     Destination(String),
-    /// To this URL, as an unsigned webhook.
+    /// To this URL, as a webhook.
     Url(String),
 }
 
@@ -60,12 +61,13 @@ pub async fn replay(tx: &mut Tx, roster: &Roster, event: &EventRow, to: ReplayTo
     Ok(Replayed { id, deliveries: made.into_iter().map(|delivery| delivery.id).collect() })
 }
 
-/// A webhook to a URL that no destination has.
+/// A webhook to a URL that no destination has, signed with a secret of this installation's own.
 ///
 /// # Errors
 /// What is wrong with the URL.
-pub fn url_sender(url: &str, house: &House) -> std::result::Result<Arc<dyn Sender>, String> {
-    let settings = Settings::from([("url".to_owned(), Value::from(url))]);
+pub fn url_sender(url: &str, secret: &Secret, house: &House) -> std::result::Result<Arc<dyn Sender>, String> {
+    let settings =
+        Settings::from([("url".to_owned(), Value::from(url)), ("secret".to_owned(), Value::from(secret.expose()))]);
     let webhook = channel("webhook").ok_or("this build has no webhooks")?;
     webhook.parse(&settings, house).map_err(|Invalid { problem, .. }| problem)
 }

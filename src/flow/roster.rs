@@ -53,6 +53,8 @@ pub struct Roster {
     pub teams: BTreeSet<String>,
     /// What signs the metadata of callback URLs.
     pub url_key: Secret,
+    /// What signs a replay to a URL that is no destination's.
+    pub replay_secret: Secret,
     version: i64,
 }
 
@@ -166,8 +168,9 @@ async fn read(config: &Config, house: &House, store: &Store, now: Timestamp) -> 
     teams.extend(config.sources.iter().filter_map(|source| source.teams.clone()).flatten());
     let subscriptions = read_subscriptions(config, tx.subscriptions().await?, now);
     let url_key = newest(tx.secrets("callback_url", "", now, || Secret::random("")).await?);
+    let replay_secret = newest(tx.secrets("replay", "", now, new_secret).await?);
     tx.commit().await?;
-    Ok(Roster { sources, targets, subscriptions, teams, url_key, version })
+    Ok(Roster { sources, targets, subscriptions, teams, url_key, replay_secret, version })
 }
 
 async fn read_sources(tx: &mut Tx, config: &Config, now: Timestamp) -> Result<HashMap<String, ActiveSource>> {

@@ -79,6 +79,13 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// The headers with which the provider would sign this body now: what `callboard send` adds. The
+    /// default is for providers that do not sign.
+    fn sign(&self, secret: &Secret, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)> {
+        let _ = (secret, body, now);
+        Vec::new()
+    }
+
     /// A callback as the provider's documents show it, of a completed task with this id that began at
     /// `created`: the body of the first run's example.
     fn example(&self, task_id: &str, created: Timestamp) -> String;

@@ -11,7 +11,7 @@ use super::Answer;
 use super::list::{invalid, whole};
 use super::post::{Fields, once};
 use crate::channels::{CHANNELS, Channel, FieldKind, channel};
-use crate::config::check_name;
+use crate::config::value::name as check_name;
 use crate::domain::destination::{Destination, Settings};
 use crate::domain::pace::Rate;
 use crate::domain::signature::new_secret;

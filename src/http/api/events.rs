@@ -13,7 +13,7 @@ use super::list::{Query, invalid};
 use super::post::once;
 use super::{Answer, view};
 use crate::domain::event::EventType;
-use crate::flow::replay::{ReplayTo, replay as tell_again};
+use crate::flow::replay::{ReplayTo, replay as tell_again, url_sender};
 use crate::flow::roster::Roster;
 use crate::store::{DeliveryFilter, EventFilter};
 
@@ -83,7 +83,7 @@ fn replay_to(
         (Some(_), Some(_)) => Err(invalid("url", "give `destination` or `url`, not both")),
         (Some(name), None) if roster.targets.contains_key(&name) => Ok(ReplayTo::Destination(name)),
         (Some(name), None) => Err(invalid("destination", format!("there is no destination `{name}`"))),
-        (None, Some(url)) => match crate::flow::replay::url_sender(&url, services.roster.house()) {
+        (None, Some(url)) => match url_sender(&url, &roster.replay_secret, services.roster.house()) {
             Ok(_) => Ok(ReplayTo::Url(url)),
             Err(problem) => Err(invalid("url", problem)),
         },

@@ -10,7 +10,7 @@ use super::super::{Services, auth};
 use super::Answer;
 use super::list::{invalid, whole};
 use super::post::once;
-use crate::config::check_name;
+use crate::config::value::name as check_name;
 
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     auth::admin(&request, &services).await?;

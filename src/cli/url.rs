@@ -1,0 +1,62 @@
+//! `callboard url`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Done, Failure, console, load};
+use crate::app::{house, open_store};
+use crate::config::{Env, nearest};
+use crate::domain::callback::{METADATA_BYTES_MAX, METADATA_KEYS_MAX};
+use crate::domain::clock::SystemClock;
+use crate::domain::task::Metadata;
+use crate::flow::receive::callback_path;
+use crate::flow::roster::LiveRoster;
+
+/// Print the callback URL to put into a generation request.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  callboard url evolink --meta campaign=spring --meta order=42")]
+pub(super) struct Arguments {
+    /// The source that the provider is to call
+    source: String,
+    /// Metadata of the task, signed so that nobody else can put other metadata in its place
+    #[arg(long = "meta", value_name = "KEY=VALUE")]
+    metadata: Vec<String>,
+}
+
+pub(super) async fn run(arguments: Arguments, file: Option<PathBuf>, env: &Env) -> Done {
+    let config = load(file, env)?;
+    let pairs = pairs(&arguments.metadata).map_err(Failure::Wrong)?;
+    let store = open_store(&config).await?;
+    let base = config.base_url();
+    let public = config.server.public_url.is_some();
+    let roster = LiveRoster::load(config.clone(), house(&config)?, store.clone(), Arc::new(SystemClock)).await?.now();
+    store.close().await;
+    let Some(path) = callback_path(&roster, &arguments.source, &pairs) else {
+        let near = nearest(&arguments.source, roster.sources.keys().map(String::as_str));
+        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        return Err(Failure::Wrong(format!("there is no source `{}`{hint}", arguments.source)));
+    };
+    console::say(&format!("{base}{path}"));
+    if !public {
+        console::complain("note: `server.public_url` is not set, and no provider can reach this address");
+    }
+    Ok(())
+}
+
+fn pairs(given: &[String]) -> Result<Metadata, String> {
+    let mut pairs = Metadata::new();
+    for pair in given {
+        let (key, value) = pair.split_once('=').ok_or_else(|| format!("--meta {pair}: write it as KEY=VALUE"))?;
+        if key.is_empty() || key.starts_with("cb_") {
+            return Err(format!("--meta {pair}: a key is at least one character and does not begin with `cb_`"));
+        }
+        if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(format!("--meta {pair}: `{key}` is given twice"));
+        }
+    }
+    let bytes: usize = pairs.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if pairs.len() > METADATA_KEYS_MAX || bytes > METADATA_BYTES_MAX {
+        return Err(format!("at most {METADATA_KEYS_MAX} keys and {METADATA_BYTES_MAX} bytes of metadata fit into a URL"));
+    }
+    Ok(pairs)
+}
