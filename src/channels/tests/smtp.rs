@@ -76,6 +76,7 @@ async fn accept(listener: TcpListener, script: Script, log: Arc<Log>) {
 async fn serve(mut stream: BufReader<TcpStream>, script: Script, log: &Log) -> std::io::Result<()> {
     let mut recipient = String::new();
     let mut line = String::new();
+    let mut in_transaction = false;
     loop {
         let usual = match line.split([' ', ':']).next().unwrap_or_default() {
             "" => "220 test ESMTP",
@@ -84,6 +85,7 @@ async fn serve(mut stream: BufReader<TcpStream>, script: Script, log: &Log) -> s
             "DATA" => "354 go on",
             "." => "250 2.0.0 queued",
             "QUIT" => "221 bye",
+            "MAIL" if in_transaction => "503 nested MAIL",
             _ => "250 fine",
         };
         let answer = match script(&line) {
@@ -92,6 +94,12 @@ async fn serve(mut stream: BufReader<TcpStream>, script: Script, log: &Log) -> s
             Act::Drop => return Ok(()),
             Act::Stall => return stream.read(&mut [0; 1]).await.map(drop),
         };
+        match line.get(..4) {
+            Some("MAIL") => in_transaction = true,
+            Some("RSET") => in_transaction = false,
+            _ if line == "." => in_transaction = false,
+            _ => {}
+        }
         if let Some(to) = line.strip_prefix("RCPT TO:") {
             recipient = to.trim_matches(['<', '>']).to_owned();
         }
