@@ -55,9 +55,9 @@ pub struct App {
 /// A sentence that says what is wrong with it.
 pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
     match &config.database {
-        Database::Sqlite(path) => {
-            Store::open_sqlite(path).await.with_context(|| format!("the database file {} cannot be opened", path.display()))
-        }
+        Database::Sqlite(path) => Store::open_sqlite(path)
+            .await
+            .with_context(|| format!("the database file {} cannot be opened", path.display())),
         Database::Postgres(url) => {
             Store::open_postgres(url).await.context("the PostgreSQL database of `database.url` cannot be opened")
         }
@@ -98,8 +98,7 @@ impl App {
         let roster = LiveRoster::load(config.clone(), house(&config)?, store.clone(), Arc::clone(&clock)).await?;
         let (life, notices, wake) = (Lifecycle::default(), Notices::default(), Arc::new(Notify::new()));
         let roster = Arc::new(roster);
-        let recorder =
-            Recorder::start(store.clone(), Arc::clone(&clock), notices.clone(), Arc::clone(&wake), &life);
+        let recorder = Recorder::start(store.clone(), Arc::clone(&clock), notices.clone(), Arc::clone(&wake), &life);
         let parts = Parts {
             store: store.clone(),
             roster: Arc::clone(&roster),
@@ -219,7 +218,10 @@ async fn follow(roster: Arc<LiveRoster>, life: Lifecycle) {
             () = tokio::time::sleep(FOLLOW_EVERY) => {}
         }
         if let Err(error) = roster.follow().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the settings could not be read; the old ones stay");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the settings could not be read; the old ones stay"
+            );
         }
     }
 }

@@ -56,7 +56,9 @@ fn pairs(given: &[String]) -> Result<Metadata, String> {
     }
     let bytes: usize = pairs.iter().map(|(key, value)| key.len() + value.len()).sum();
     if pairs.len() > METADATA_KEYS_MAX || bytes > METADATA_BYTES_MAX {
-        return Err(format!("at most {METADATA_KEYS_MAX} keys and {METADATA_BYTES_MAX} bytes of metadata fit into a URL"));
+        return Err(format!(
+            "at most {METADATA_KEYS_MAX} keys and {METADATA_BYTES_MAX} bytes of metadata fit into a URL"
+        ));
     }
     Ok(pairs)
 }

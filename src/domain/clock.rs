@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
-/// A moment, in whole milliseconds since 1970 in UTC. Written as RFC 3339 with milliseconds.
+/// A moment, in whole milliseconds since 1970 in UTC. Written as RFC 3339, with milliseconds where there are any.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Timestamp(pub i64);
 
@@ -42,6 +42,7 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) if self.0 % 1000 == 0 => write!(f, "{at:.0}"),
             Ok(at) => write!(f, "{at:.3}"),
             Err(_) => write!(f, "{} ms", self.0),
         }
@@ -104,6 +105,7 @@ mod tests {
     #[test]
     fn a_timestamp_is_rfc_3339_with_milliseconds() {
         assert_eq!(Timestamp(1_757_169_743_120).to_string(), "2025-09-06T14:42:23.120Z");
+        assert_eq!(Timestamp(1_757_169_743_000).to_string(), "2025-09-06T14:42:23Z");
         assert_eq!(Timestamp::parse("2025-09-06T16:42:23.12+02:00"), Some(Timestamp(1_757_169_743_120)));
         assert_eq!(Timestamp::from_seconds(1_757_169_743.0), Timestamp::parse("2025-09-06T14:42:23Z"));
     }

@@ -117,33 +117,46 @@ impl Egress {
     /// There was no complete answer within `timeout`, or the address is refused; then nothing was
     /// dialled.
     pub async fn post(&self, request: Post<'_>, timeout: Duration) -> Result<Answer, EgressError> {
-        let url = request.url;
-        self.rules.judge_literal(url)?;
-        match tokio::time::timeout(timeout, self.exchange(request)).await {
-            Ok(answer) => answer.map_err(|error| EgressError::of(url, &error)),
-            Err(_) => Err(EgressError::Timeout { host: host_of(url), after: timeout }),
-        }
-    }
-
-    async fn exchange(&self, request: Post<'_>) -> Result<Answer, reqwest::Error> {
         let mut builder = self.client.post(request.url.clone()).body(request.body);
         for (name, value) in request.headers {
             builder = builder.header(name, value);
         }
-        let mut response = builder.send().await?;
-        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-        let mut answer = Answer {
-            status: response.status().as_u16(),
-            retry_after: retry_after.map(str::to_owned),
-            body: Vec::new(),
-        };
-        while answer.body.len() < RESPONSE_BYTES_MAX {
-            let Some(chunk) = response.chunk().await? else { break };
-            let room = RESPONSE_BYTES_MAX - answer.body.len();
-            answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        }
-        Ok(answer)
+        self.bounded(request.url, builder, timeout).await
     }
+
+    /// Asks once and reads the answer, whatever its status. A redirect is an answer like any other.
+    ///
+    /// # Errors
+    /// As [`Egress::post`].
+    pub async fn get(&self, url: &Url, timeout: Duration) -> Result<Answer, EgressError> {
+        self.bounded(url, self.client.get(url.clone()), timeout).await
+    }
+
+    async fn bounded(
+        &self,
+        url: &Url,
+        request: reqwest::RequestBuilder,
+        timeout: Duration,
+    ) -> Result<Answer, EgressError> {
+        self.rules.judge_literal(url)?;
+        match tokio::time::timeout(timeout, exchange(request)).await {
+            Ok(answer) => answer.map_err(|error| EgressError::of(url, &error)),
+            Err(_) => Err(EgressError::Timeout { host: host_of(url), after: timeout }),
+        }
+    }
+}
+
+async fn exchange(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
+    let mut response = request.send().await?;
+    let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+    let mut answer =
+        Answer { status: response.status().as_u16(), retry_after: retry_after.map(str::to_owned), body: Vec::new() };
+    while answer.body.len() < RESPONSE_BYTES_MAX {
+        let Some(chunk) = response.chunk().await? else { break };
+        let room = RESPONSE_BYTES_MAX - answer.body.len();
+        answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    Ok(answer)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place where an HTTP client is made")]

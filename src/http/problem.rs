@@ -11,7 +11,7 @@ use crate::store;
 
 /// What went wrong with a request, as the client is told.
 #[derive(Debug)]
-pub enum Problem {
+pub(super) enum Problem {
     /// Nothing is there, or nothing that may be known of.
     NotFound(&'static str),
     /// No key, or one that is not good.

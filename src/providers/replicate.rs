@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::links::{Links, dies_at, kind_of_name};
 use super::read::{self, Fields, StatusWords};
-use super::signature::standard_webhooks_verify;
+use super::signature::{standard_webhooks_headers, standard_webhooks_verify};
 use super::{About, Inbound, Provider, Rejection, Unread, Unverified, Verified};
 use crate::domain::clock::Timestamp;
 use crate::domain::secret::Secret;
@@ -51,6 +51,10 @@ impl Provider for Replicate {
 
     fn verify(&self, inbound: &Inbound<Unverified>, secrets: &[Secret]) -> Result<Trust, Rejection> {
         standard_webhooks_verify(inbound, secrets).map(|()| Trust::SignedBody)
+    }
+
+    fn sign(&self, secret: &Secret, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)> {
+        standard_webhooks_headers(secret, body, now)
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), String> {

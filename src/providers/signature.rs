@@ -6,6 +6,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::{Inbound, Rejection, Unverified};
 use crate::domain::clock::Timestamp;
+use crate::domain::id::EventId;
 use crate::domain::secret::Secret;
 use crate::domain::signature::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, standard_webhooks};
 
@@ -40,6 +41,14 @@ pub fn standard_webhooks_verify(inbound: &Inbound<Unverified>, secrets: &[Secret
         }
     }
     if fits.into() { Ok(()) } else { Err(Rejection::Mismatch(SIGNATURE_HEADER)) }
+}
+
+/// The headers of a Standard Webhooks signature made now, with a new id. None where the secret cannot sign.
+pub fn standard_webhooks_headers(secret: &Secret, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)> {
+    let id = EventId::new(now).to_string().replace("evt_", "msg_");
+    let seconds = now.0.div_euclid(1000);
+    let Ok(signature) = standard_webhooks(secret, &id, seconds, body) else { return Vec::new() };
+    vec![(ID_HEADER, id), (TIMESTAMP_HEADER, seconds.to_string()), (SIGNATURE_HEADER, signature)]
 }
 
 fn required<'a>(inbound: &'a Inbound<Unverified>, header: &'static str) -> Result<&'a str, Rejection> {

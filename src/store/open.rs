@@ -30,16 +30,18 @@ impl Store {
     pub async fn open_sqlite(path: &Path) -> Result<Self> {
         make_private(path)
             .map_err(|error| Error::Unusable(format!("cannot open the database file {}: {error}", path.display())))?;
-        let options = SqliteConnectOptions::new()
+        let reads = SqliteConnectOptions::new()
             .filename(path)
+            .busy_timeout(Duration::from_secs(5))
+            .statement_cache_capacity(STATEMENTS_KEPT)
+            .disable_statement_logging();
+        let options = reads
+            .clone()
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5))
-            .pragma("journal_size_limit", "67108864")
-            .statement_cache_capacity(STATEMENTS_KEPT)
-            .disable_statement_logging();
+            .pragma("journal_size_limit", "67108864");
         let mut first = SqliteConnection::connect_with(&options).await?;
         check_sqlite(&mut first).await?;
         migrator(SQLITE).run_direct(None, &mut first, false).await.map_err(cannot_migrate)?;
@@ -51,13 +53,13 @@ impl Store {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
-            .connect_with(options.clone())
+            .connect_with(options)
             .await?;
         let read = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
-            .connect_with(options.read_only(true))
+            .connect_with(reads.read_only(true))
             .await?;
         Ok(Self::Sqlite { write, read })
     }

@@ -70,14 +70,6 @@ impl Tx {
         }
     }
 
-    /// The clause that locks rows that are read to be changed. On SQLite there is nothing to lock.
-    pub(super) fn update_clause(&self) -> &'static str {
-        match self {
-            Self::Sqlite(_) => "",
-            Self::Postgres(_) => "FOR UPDATE",
-        }
-    }
-
     /// Runs a statement; gives how many rows it changed.
     pub(super) async fn execute(&mut self, sql: impl Into<String>, values: Vec<Value>) -> Result<u64> {
         Ok(match self {

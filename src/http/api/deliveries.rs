@@ -35,7 +35,7 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Pat
     auth::admin(&request, &services).await?;
     let mut tx = services.store.read().await?;
     let row = tx.delivery(&id).await?.ok_or(NO_DELIVERY)?;
-    let attempts: Vec<Value> = tx.attempts(&[row.id.clone()]).await?.iter().map(view::attempt).collect();
+    let attempts: Vec<Value> = tx.attempts(std::slice::from_ref(&row.id)).await?.iter().map(view::attempt).collect();
     let mut delivery = view::delivery(&row);
     delivery["attempts_made"] = delivery["attempts"].take();
     delivery["attempts"] = Value::Array(attempts);
