@@ -2,14 +2,19 @@
 
 use std::io::{IsTerminal, Write};
 
-/// Prints a line to standard output. Who reads it may have gone; then it is not printed.
-pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{}", harmless(line));
+/// Prints text to standard output. Who reads it may have gone; then it is not printed.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{}", harmless(text, &['\n', '\t']));
 }
 
-/// Prints a line to standard error.
-pub(super) fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(line));
+/// Prints one line to standard output, whatever line breaks are in it.
+pub(super) fn say_line(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{}", harmless(line, &[]));
+}
+
+/// Prints text to standard error.
+pub(super) fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(text, &['\n', '\t']));
 }
 
 /// Whether a person reads what is printed.
@@ -17,8 +22,8 @@ pub(super) fn is_terminal() -> bool {
     std::io::stdout().is_terminal()
 }
 
-fn harmless(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
+fn harmless(text: &str, but: &[char]) -> String {
+    text.chars().map(|c| if c.is_control() && !but.contains(&c) { '\u{FFFD}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -27,6 +32,7 @@ mod tests {
 
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
-        assert_eq!(harmless("a\u{1b}[31mb\nc\u{9b}"), "a\u{FFFD}[31mb\nc\u{FFFD}");
+        assert_eq!(harmless("a\u{1b}[31mb\nc\u{9b}", &['\n']), "a\u{FFFD}[31mb\nc\u{FFFD}");
+        assert_eq!(harmless("one\ntwo", &[]), "one\u{FFFD}two");
     }
 }

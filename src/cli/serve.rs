@@ -150,7 +150,7 @@ fn narrate(notices: &Notices, life: &Lifecycle) {
             match notice {
                 Ok(notice) => {
                     if let Some(line) = line(&notice) {
-                        console::say(&line);
+                        console::say_line(&line);
                     }
                 }
                 Err(RecvError::Lagged(many)) => console::say(&format!("… {many} lines left out: too many at once")),

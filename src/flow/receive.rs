@@ -13,7 +13,7 @@ use crate::domain::callback::{QueryMetadata, query_metadata};
 use crate::domain::clock::SharedClock;
 use crate::domain::pace::Pace;
 use crate::domain::secret::Secret;
-use crate::domain::task::{Metadata, Provenance, Trust, Via};
+use crate::domain::task::{Metadata, Provenance, Trust, Via, clean};
 use crate::providers::{Answer, Header, Inbound, Unread, Verified};
 
 /// Takes callbacks in. Clones are the same.
@@ -175,8 +175,10 @@ fn understand(active: &ActiveSource, inbound: &Inbound<Verified>) -> Read {
             Reading::Quarantined { task_id: None, detail: "it speaks of no task".into() }
         }
         Ok(observations) => Reading::Said(observations),
-        Err(Unread::NoTask(detail)) => Reading::Quarantined { task_id: None, detail },
-        Err(Unread::Unknown { task_id, detail }) => Reading::Quarantined { task_id: Some(task_id), detail },
+        Err(Unread::NoTask(detail)) => Reading::Quarantined { task_id: None, detail: clean(&detail) },
+        Err(Unread::Unknown { task_id, detail }) => {
+            Reading::Quarantined { task_id: Some(clean(&task_id)), detail: clean(&detail) }
+        }
     };
     Read { reading, trust: inbound.trust() }
 }
