@@ -7,7 +7,7 @@ use super::id::SubscriptionId;
 /// One rule.
 #[derive(Clone, Debug)]
 pub struct Subscription {
-    /// Its id; made anew at each start for one that a file declares.
+    /// Its id; `sub_file_1`, `sub_file_2`, … in their order for those that a file declares.
     pub id: SubscriptionId,
     /// The destination's name.
     pub destination: String,

@@ -2,7 +2,7 @@
 //! was made at run time, ready to be used. A change makes a new one; whoever holds the old one keeps it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
@@ -55,7 +55,26 @@ pub struct Roster {
     pub url_key: Secret,
     /// What signs a replay to a URL that is no destination's.
     pub replay_secret: Secret,
+    /// The filters that could not be evaluated, since the start of the process.
+    pub faults: Arc<Faults>,
     version: i64,
+}
+
+/// What went wrong with the filters of subscriptions: how often, and what it was the last time.
+#[derive(Default)]
+pub struct Faults(Mutex<HashMap<String, (u64, String)>>);
+
+impl Faults {
+    fn note(&self, subscription: &SubscriptionId, problem: String) {
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = faults.entry(subscription.to_string()).or_default();
+        *fault = (fault.0 + 1, problem);
+    }
+
+    /// How often the filter of this subscription failed, and how it failed last.
+    pub fn of(&self, subscription: &SubscriptionId) -> Option<(u64, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(subscription.as_str()).cloned()
+    }
 }
 
 impl Roster {
@@ -69,7 +88,7 @@ impl Roster {
             }
             let holds = subscription.filter.as_ref().is_none_or(|filter| {
                 let event = event.get_or_insert_with(|| serde_json::from_str(body).unwrap_or_default());
-                holds(filter, event, &subscription.id)
+                self.holds(filter, event, &subscription.id)
             });
             if holds {
                 names.push(subscription.destination.clone());
@@ -84,14 +103,15 @@ impl Roster {
             _ => false,
         }
     }
-}
 
-fn holds(filter: &Filter, event: &Value, id: &SubscriptionId) -> bool {
-    filter.matches(event).unwrap_or_else(|problem| {
-        metrics::counter!("callboard_filter_errors_total", "subscription" => id.to_string()).increment(1);
-        tracing::warn!(subscription.id = %id, filter = filter.text(), problem, "a filter could not be evaluated: no match");
-        false
-    })
+    fn holds(&self, filter: &Filter, event: &Value, id: &SubscriptionId) -> bool {
+        filter.matches(event).unwrap_or_else(|problem| {
+            metrics::counter!("callboard_filter_errors_total", "subscription" => id.to_string()).increment(1);
+            tracing::warn!(subscription.id = %id, filter = filter.text(), problem, "the filter failed: no match");
+            self.faults.note(id, problem);
+            false
+        })
+    }
 }
 
 /// The roster that is in force, and how it is made anew.
@@ -109,7 +129,7 @@ impl LiveRoster {
     /// # Errors
     /// As the database gives them.
     pub async fn load(config: Config, house: House, store: Store, clock: SharedClock) -> Result<Self> {
-        let first = read(&config, &house, &store, clock.now()).await?;
+        let first = read(&config, &house, &store, clock.now(), Arc::default()).await?;
         Ok(Self { config, house, store, clock, current: ArcSwap::from_pointee(first) })
     }
 
@@ -128,7 +148,9 @@ impl LiveRoster {
     /// # Errors
     /// As the database gives them; the old one stays then.
     pub async fn reload(&self) -> Result<()> {
-        self.current.store(Arc::new(read(&self.config, &self.house, &self.store, self.clock.now()).await?));
+        let faults = Arc::clone(&self.now().faults);
+        let next = read(&self.config, &self.house, &self.store, self.clock.now(), faults).await?;
+        self.current.store(Arc::new(next));
         Ok(())
     }
 
@@ -142,7 +164,7 @@ impl LiveRoster {
     }
 }
 
-async fn read(config: &Config, house: &House, store: &Store, now: Timestamp) -> Result<Roster> {
+async fn read(config: &Config, house: &House, store: &Store, now: Timestamp, faults: Arc<Faults>) -> Result<Roster> {
     let mut tx = store.write().await?;
     let version = tx.settings_version().await?;
     let sources = read_sources(&mut tx, config, now).await?;
@@ -166,11 +188,11 @@ async fn read(config: &Config, house: &House, store: &Store, now: Timestamp) -> 
     let mut teams: BTreeSet<String> = tx.teams().await?.into_iter().collect();
     teams.extend(targets.values().map(|target| target.destination.team.clone()));
     teams.extend(config.sources.iter().filter_map(|source| source.teams.clone()).flatten());
-    let subscriptions = read_subscriptions(config, tx.subscriptions().await?, now);
+    let subscriptions = read_subscriptions(config, tx.subscriptions().await?);
     let url_key = newest(tx.secrets("callback_url", "", now, || Secret::random("")).await?);
     let replay_secret = newest(tx.secrets("replay", "", now, new_secret).await?);
     tx.commit().await?;
-    Ok(Roster { sources, targets, subscriptions, teams, url_key, replay_secret, version })
+    Ok(Roster { sources, targets, subscriptions, teams, url_key, replay_secret, faults, version })
 }
 
 async fn read_sources(tx: &mut Tx, config: &Config, now: Timestamp) -> Result<HashMap<String, ActiveSource>> {
@@ -221,9 +243,9 @@ async fn ready(
         .map_err(|invalid| invalid.to_string()))
 }
 
-fn read_subscriptions(config: &Config, made: Vec<StoredSubscription>, now: Timestamp) -> Vec<Subscription> {
-    let of_file = config.subscriptions.iter().map(|declared| Subscription {
-        id: SubscriptionId::new(now),
+fn read_subscriptions(config: &Config, made: Vec<StoredSubscription>) -> Vec<Subscription> {
+    let of_file = config.subscriptions.iter().zip(1..).map(|(declared, number)| Subscription {
+        id: SubscriptionId::stored(format!("sub_file_{number}")),
         destination: declared.destination.clone(),
         events: declared.events.clone(),
         sources: declared.sources.clone(),

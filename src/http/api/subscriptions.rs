@@ -22,7 +22,15 @@ const FIELDS: [&str; 4] = ["destination", "events", "sources", "where"];
 
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     auth::admin(&request, &services).await?;
-    Ok(whole(services.roster.now().subscriptions.iter().map(view).collect()))
+    let roster = services.roster.now();
+    let shown = roster.subscriptions.iter().map(|subscription| {
+        let mut shown = view(subscription);
+        let fault = roster.faults.of(&subscription.id);
+        shown["where_failures"] = json!(fault.as_ref().map_or(0, |(many, _)| *many));
+        shown["where_last_failure"] = json!(fault.map(|(_, problem)| problem));
+        shown
+    });
+    Ok(whole(shown.collect()))
 }
 
 pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Bytes) -> Answer {
