@@ -105,6 +105,7 @@ impl App {
             clock: Arc::clone(&clock),
             policy: config.delivery.policy.clone(),
             timeout: config.delivery.timeout,
+            owner: owner(&listeners),
             notices: notices.clone(),
             wake: Arc::clone(&wake),
             life: life.clone(),
@@ -181,6 +182,13 @@ fn listen(address: SocketAddr, front: Front) -> anyhow::Result<(TcpListener, Fro
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}: is another program using it? `server.listen` sets it"))?;
     Ok((listener, front))
+}
+
+/// Which process this is: no other one can listen at this address of this host.
+fn owner(listeners: &[(TcpListener, Front)]) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let address = listeners.first().and_then(|(listener, _)| listener.local_addr().ok());
+    format!("{}/{}", host.trim(), address.map(|address| address.to_string()).unwrap_or_default())
 }
 
 fn server(

@@ -147,6 +147,8 @@ CREATE TABLE deliveries (
     status TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'held', 'dead')),
     due_at INTEGER,
     lease_until INTEGER,
+    -- Which process holds it, by host and address: started again, it takes up its own at once.
+    lease_owner TEXT,
     -- The fencing token: who holds an older number can no longer write.
     lease INTEGER NOT NULL CHECK (lease >= 0),
     failures INTEGER NOT NULL CHECK (failures >= 0),
@@ -158,6 +160,7 @@ CREATE TABLE deliveries (
     UNIQUE (event_id, destination, replay_id),
     CHECK ((status = 'pending') = (due_at IS NOT NULL)),
     CHECK (lease_until IS NULL OR status = 'pending'),
+    CHECK ((lease_until IS NULL) = (lease_owner IS NULL)),
     CHECK ((status IN ('delivered', 'dead')) = (finished_at IS NOT NULL))
 ) STRICT;
 CREATE INDEX deliveries_due ON deliveries (destination, due_at) WHERE status = 'pending';

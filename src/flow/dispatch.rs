@@ -19,7 +19,7 @@ use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::delivery::{DeliveryStatus, Outcome, Report, Settlement, settle};
 use crate::domain::retry::{FAILURES_BEFORE_DISABLING, RetryPolicy};
 use crate::shutdown::Lifecycle;
-use crate::store::{Claimed, DestinationState, NewAttempt, Result, Settled, Store, Tx};
+use crate::store::{Claimed, DestinationState, Lease, NewAttempt, Result, Settled, Store, Tx};
 
 /// A lease outlives the try by this, so that the settlement is in before the next claim; with the look
 /// of every [`LOOK_AT_LEAST_EVERY`] another instance takes over within `delivery.timeout` + 15 s.
@@ -42,6 +42,8 @@ pub struct Parts {
     pub policy: RetryPolicy,
     /// How long one try may take.
     pub timeout: Duration,
+    /// Which process this is, by host and address.
+    pub owner: String,
     /// Who watches.
     pub notices: Notices,
     /// Notified when there may be something to do.
@@ -89,18 +91,18 @@ impl Dispatcher {
         }
     }
 
-    /// What an earlier process had in hand is due at once, where no other process can have it.
+    /// What the process that was here before had in hand is due at once: on SQLite all that is leased,
+    /// on PostgreSQL what was leased from this host and address.
     ///
     /// # Errors
     /// As the database gives them.
     pub async fn take_over(&self) -> Result<()> {
-        if self.parts.store.is_single() {
-            let mut tx = self.parts.store.write().await?;
-            let many = tx.void_leases(self.parts.clock.now()).await?;
-            tx.commit().await?;
-            if many > 0 {
-                tracing::info!(deliveries = many, "taken up again what the last process had in hand");
-            }
+        let owner = (!self.parts.store.is_single()).then_some(self.parts.owner.as_str());
+        let mut tx = self.parts.store.write().await?;
+        let many = tx.void_leases(owner, self.parts.clock.now()).await?;
+        tx.commit().await?;
+        if many > 0 {
+            tracing::info!(deliveries = many, "taken up again what the last process had in hand");
         }
         Ok(())
     }
@@ -201,12 +203,13 @@ impl Dispatcher {
     }
 
     async fn carry_out(&self, tx: &mut Tx, orders: Vec<(String, Order)>, now: Timestamp) -> Result<Vec<String>> {
-        let lease_until = now.after(self.parts.timeout + LEASE_MARGIN);
+        let until = now.after(self.parts.timeout + LEASE_MARGIN);
+        let lease = Lease { owner: self.parts.owner.clone(), until };
         let mut ids = Vec::new();
         for (name, order) in orders {
             match order {
                 Order::Hold(reason) => tx.hold(&name, &reason).await?,
-                Order::Claim(many) => ids.extend(tx.claim(&name, many, now, lease_until).await?),
+                Order::Claim(many) => ids.extend(tx.claim(&name, many, now, &lease).await?),
             }
         }
         Ok(ids)

@@ -22,6 +22,15 @@ pub struct NewDelivery {
     pub url: Option<String>,
 }
 
+/// What a claim takes.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The process, by host and address.
+    pub owner: String,
+    /// When it ends by itself.
+    pub until: Timestamp,
+}
+
 /// A delivery that this process holds the lease of, with what it tells.
 #[derive(Clone, Debug)]
 pub struct Claimed {
@@ -151,28 +160,22 @@ impl Tx {
         rows.iter().map(|row| Ok((row.text("name")?, row.time("due_at")?))).collect()
     }
 
-    /// Takes the lease of up to `limit` due deliveries of a destination until `lease_until`; a claimed
-    /// one becomes due again by itself when the lease ends. Gives their ids.
+    /// Takes for a process the lease of up to `limit` due deliveries of a destination; a claimed one
+    /// becomes due again by itself when the lease ends. Gives their ids.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn claim(
-        &mut self,
-        to: &str,
-        limit: usize,
-        now: Timestamp,
-        lease_until: Timestamp,
-    ) -> Result<Vec<String>> {
+    pub async fn claim(&mut self, to: &str, limit: usize, now: Timestamp, lease: &Lease) -> Result<Vec<String>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let sql = format!(
-            "UPDATE deliveries SET lease = lease + 1, lease_until = $4, due_at = $4
+            "UPDATE deliveries SET lease = lease + 1, lease_until = $4, lease_owner = $5, due_at = $4
              WHERE status = 'pending' AND due_at <= $2 AND id IN (
                  SELECT id FROM deliveries WHERE destination = $1 AND status = 'pending' AND due_at <= $2
                  ORDER BY due_at LIMIT $3 {})
              RETURNING id",
             self.lock_clause()
         );
-        let rows = self.fetch(sql, values![to, now, limit, lease_until]).await?;
+        let rows = self.fetch(sql, values![to, now, limit, lease.until, lease.owner.as_str()]).await?;
         rows.iter().map(|row| row.text("id")).collect()
     }
 
@@ -200,15 +203,16 @@ impl Tx {
         Ok(claimed)
     }
 
-    /// Voids every lease: what a process that is no more had in hand is due at once. Gives how many.
+    /// Voids the leases of a process that is no more, or with `None` every lease: what it had in hand is
+    /// due at once. Gives how many.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn void_leases(&mut self, now: Timestamp) -> Result<u64> {
+    pub async fn void_leases(&mut self, owner: Option<&str>, now: Timestamp) -> Result<u64> {
         self.execute(
-            "UPDATE deliveries SET lease = lease + 1, lease_until = NULL, due_at = $1
-             WHERE status = 'pending' AND lease_until IS NOT NULL",
-            values![now],
+            "UPDATE deliveries SET lease = lease + 1, lease_until = NULL, lease_owner = NULL, due_at = $1
+             WHERE status = 'pending' AND lease_until IS NOT NULL AND COALESCE($2, lease_owner) = lease_owner",
+            values![now, owner],
         )
         .await
     }

@@ -32,7 +32,7 @@ use std::time::Duration;
 use sqlx::{PgPool, SqlitePool};
 
 pub use callbacks::{CallbackFilter, CallbackRow, KeptCallback, NewCallback};
-pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, NewDelivery};
+pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Lease, NewDelivery};
 pub use destinations::{DestinationState, StoredDestination};
 pub use error::Error;
 pub use events::{EventFilter, EventRow};

@@ -80,7 +80,7 @@ impl Tx {
         let rows = self
             .bulk_fetch(
                 given,
-                "UPDATE deliveries SET status = new_status, due_at = new_due, lease_until = NULL,
+                "UPDATE deliveries SET status = new_status, due_at = new_due, lease_until = NULL, lease_owner = NULL,
                      failures = new_failures, attempts = attempts + made, reason = new_reason,
                      parts_done = COALESCE(new_parts, parts_done),
                      finished_at = CASE WHEN new_status IN ('delivered', 'dead') THEN now ELSE NULL END
@@ -143,7 +143,7 @@ impl Tx {
     pub async fn retry(&mut self, delivery_id: &str, now: Timestamp) -> Result<bool> {
         let changed = self
             .execute(
-                "UPDATE deliveries SET status = 'pending', due_at = $2, lease = lease + 1, lease_until = NULL,
+                "UPDATE deliveries SET status = 'pending', due_at = $2, lease = lease + 1,
                      failures = 0, finished_at = NULL, reason = NULL
                  WHERE id = $1 AND (status = 'dead' OR (status = 'pending' AND lease_until IS NULL))",
                 values![delivery_id, now],
