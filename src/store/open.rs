@@ -84,6 +84,8 @@ impl Store {
             ("lock_timeout", "1s"),
             ("statement_timeout", "4s"),
             ("idle_in_transaction_session_timeout", "5s"),
+            // A plan made while a table was small would be kept after it has grown.
+            ("plan_cache_mode", "force_custom_plan"),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)

@@ -8,25 +8,25 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// What a run came to.
-pub struct Load {
+pub(crate) struct Load {
     /// Answers of 200.
-    pub good: u64,
+    pub(crate) good: u64,
     /// Any other answer.
-    pub bad: u64,
+    pub(crate) bad: u64,
     /// How long it ran.
-    pub took: Duration,
+    pub(crate) took: Duration,
 }
 
 impl Load {
     /// Good answers a second.
-    pub fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         self.good as f64 / self.took.as_secs_f64()
     }
 }
 
 /// Posts to `path` at `address` over `connections` for `time`; `body` gives each post's body
 /// from its number, from `first` on.
-pub async fn run(
+pub(crate) async fn run(
     address: std::net::SocketAddr,
     path: &str,
     connections: u64,

@@ -19,7 +19,7 @@ use callboard::flow::receive::callback_path;
 use serde::Deserialize;
 
 mod load;
-#[path = "../tests/it/postgres.rs"]
+#[path = "../../tests/it/postgres.rs"]
 mod postgres;
 
 const TIME: Duration = Duration::from_secs(3);
@@ -102,14 +102,17 @@ async fn median(address: SocketAddr, path: &str, connections: u64) -> f64 {
     rates[ROUNDS / 2]
 }
 
+/// `cargo bench -- 64 256` measures only these numbers of connections.
 #[tokio::main]
 async fn main() {
+    let asked: Vec<u64> = std::env::args().filter_map(|word| word.parse().ok()).collect();
+    let connections = if asked.is_empty() { vec![1, 64, 256] } else { asked };
     let directory = tempfile::tempdir().expect("a directory");
     let bare = bare().await;
     let sqlite = service(&format!("sqlite:{}", directory.path().join("bench.db").display()), directory.path()).await;
     let postgres = service(&postgres::fresh(), directory.path()).await;
     println!("{:<14} {:>12} {:>14} {:>8} {:>14} {:>8}", "connections", "bare /s", "SQLite /s", "ratio", "PostgreSQL /s", "ratio");
-    for connections in [1, 64, 256] {
+    for connections in connections {
         let bare = median(bare, "/callbacks/evolink/bench", connections).await;
         let lite = median(sqlite.0, &sqlite.1, connections).await;
         let post = median(postgres.0, &postgres.1, connections).await;
