@@ -5,8 +5,8 @@
 //! 1. Columns are text, 64-bit integers and bytes only. Ids and states are text with a CHECK, times are
 //!    milliseconds, `now` is always bound.
 //! 2. Many rows are bound as [`tx::Given`] and stand in the query as a table named `given`.
-//! 3. What differs is a handful of named places: [`open`], and in [`tx`] how `given` is bound and the
-//!    clause that locks what is claimed.
+//! 3. What differs is a handful of named places: [`open`], in [`tx`] how `given` is bound and the clause
+//!    that locks what is claimed, and in [`tasks`] how tasks are locked that are not there yet.
 //! 4. Raw bytes are bound as bytes, never inside JSON; texts hold no NUL (`domain::task::clean`).
 //!
 //! A state that must not exist is forbidden by the schema, not by care.
