@@ -10,4 +10,7 @@
     reason = "a test may fail where it likes, and is a client, a peer and an operator of the service"
 )]
 
+mod app;
+mod database;
 mod postgres;
+mod sink;
