@@ -13,4 +13,5 @@
 mod app;
 mod database;
 mod postgres;
+mod receive;
 mod sink;
