@@ -14,4 +14,6 @@ mod app;
 mod database;
 mod postgres;
 mod receive;
+mod schema;
 mod sink;
+mod store;
