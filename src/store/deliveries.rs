@@ -167,11 +167,13 @@ impl Tx {
     /// As the database gives them.
     pub async fn claim(&mut self, to: &str, limit: usize, now: Timestamp, lease: &Lease) -> Result<Vec<String>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        // PostgreSQL would ask a subquery that locks anew for each row, and go beyond the limit.
         let sql = format!(
-            "UPDATE deliveries SET lease = lease + 1, lease_until = $4, lease_owner = $5, due_at = $4
-             WHERE status = 'pending' AND due_at <= $2 AND id IN (
+            "WITH chosen AS MATERIALIZED (
                  SELECT id FROM deliveries WHERE destination = $1 AND status = 'pending' AND due_at <= $2
                  ORDER BY due_at LIMIT $3 {})
+             UPDATE deliveries SET lease = lease + 1, lease_until = $4, lease_owner = $5, due_at = $4
+             WHERE status = 'pending' AND due_at <= $2 AND id IN (SELECT id FROM chosen)
              RETURNING id",
             self.lock_clause()
         );

@@ -44,6 +44,8 @@ impl From<sqlx::Error> for Error {
 fn postgres(code: &str, error: sqlx::Error) -> Error {
     match code {
         "40P01" | "40001" | "55P03" => Error::Contention(error),
+        // A trigger refused it.
+        "P0001" => Error::Content(error),
         // Data exceptions, broken constraints, and what is too large or too deep.
         _ if ["22", "23", "54"].contains(&code.get(..2).unwrap_or_default()) => Error::Content(error),
         _ => Error::Unavailable(error),

@@ -10,4 +10,10 @@
     reason = "a test may fail where it likes, and is a client, a peer and an operator of the service"
 )]
 
+mod app;
+mod database;
 mod postgres;
+mod receive;
+mod schema;
+mod sink;
+mod store;
