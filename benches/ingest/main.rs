@@ -5,6 +5,13 @@
 //! callback, a task, an event and a delivery are written and synced before each answer. Everything,
 //! the load generator included, runs in this process. Medians of three.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench prints, and is a client and an operator of the service"
+)]
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -111,15 +118,14 @@ async fn main() {
     let bare = bare().await;
     let sqlite = service(&format!("sqlite:{}", directory.path().join("bench.db").display()), directory.path()).await;
     let postgres = service(&postgres::fresh(), directory.path()).await;
-    println!("{:<14} {:>12} {:>14} {:>8} {:>14} {:>8}", "connections", "bare /s", "SQLite /s", "ratio", "PostgreSQL /s", "ratio");
+    println!(
+        "{:<14} {:>12} {:>14} {:>8} {:>14} {:>8}",
+        "connections", "bare /s", "SQLite /s", "ratio", "PostgreSQL /s", "ratio"
+    );
     for connections in connections {
         let bare = median(bare, "/callbacks/evolink/bench", connections).await;
         let lite = median(sqlite.0, &sqlite.1, connections).await;
         let post = median(postgres.0, &postgres.1, connections).await;
-        println!(
-            "{connections:<14} {bare:>12.0} {lite:>14.0} {:>8.3} {post:>14.0} {:>8.3}",
-            lite / bare,
-            post / bare
-        );
+        println!("{connections:<14} {bare:>12.0} {lite:>14.0} {:>8.3} {post:>14.0} {:>8.3}", lite / bare, post / bare);
     }
 }

@@ -13,8 +13,8 @@ use callboard::domain::task::{
     Metadata, MetadataOrigin, Observation, Output, OutputKind, Provenance, Status, Task, Trust, Via,
 };
 use callboard::store::{
-    CallbackFilter, DeliveryFilter, Error, EventFilter, KeptAnswer, NewAttempt, NewCallback, NewDelivery, Settled,
-    Store, StoredDestination, StoredSubscription, TaskFilter,
+    CallbackFilter, DeliveryFilter, Error, EventFilter, KeptAnswer, Lease, NewAttempt, NewCallback, NewDelivery,
+    Settled, Store, StoredDestination, StoredSubscription, TaskFilter,
 };
 
 use crate::app::{Database, Db, START, both};
@@ -75,6 +75,10 @@ fn delivery(event: &Event, destination: &str, replay_id: Option<ReplayId>) -> Ne
         replay_id,
         url: None,
     }
+}
+
+fn mine(until: Timestamp) -> Lease {
+    Lease { owner: "mine".into(), until }
 }
 
 fn settlement(status: DeliveryStatus, due_at: Option<Timestamp>) -> Settlement {
@@ -218,9 +222,9 @@ both! {
         assert_eq!(first, [(event.id.to_string(), "a".to_owned()), (event.id.to_string(), "b".to_owned())]);
         assert_eq!(tx.backlog().await.unwrap(), [("a".into(), START), ("b".into(), START)]);
 
-        assert!(tx.claim("a", 5, later(0), later(30)).await.unwrap().len() == 1, "the replay is not due yet");
-        assert!(tx.claim("a", 0, later(5), later(30)).await.unwrap().is_empty());
-        let ids = tx.claim("a", 5, later(5), later(30)).await.unwrap();
+        assert!(tx.claim("a", 5, later(0), &mine(later(30))).await.unwrap().len() == 1, "the replay is not due yet");
+        assert!(tx.claim("a", 0, later(5), &mine(later(30))).await.unwrap().is_empty());
+        let ids = tx.claim("a", 5, later(5), &mine(later(30))).await.unwrap();
         let claimed = tx.claimed(&ids).await.unwrap();
         assert_eq!((claimed.len(), claimed[0].replay_id.as_deref()), (1, Some(replay.as_str())));
         assert_eq!((claimed[0].lease, claimed[0].event_body.as_str()), (1, event.body.as_str()));
@@ -239,14 +243,16 @@ both! {
         let row = tx.delivery(&ids[0]).await.unwrap().unwrap();
         assert_eq!((row.status, row.due_at, row.attempts), (DeliveryStatus::Pending, Some(later(40)), 1));
         assert!(tx.retry(&ids[0], later(7)).await.unwrap());
-        let ids = tx.claim("a", 5, later(7), later(30)).await.unwrap();
+        let ids = tx.claim("a", 5, later(7), &mine(later(30))).await.unwrap();
         let claimed = tx.claimed(&ids).await.unwrap();
         assert_eq!((claimed[0].failures, claimed[0].attempts, claimed[0].lease), (0, 1, 3));
         assert_eq!(claimed[0].parts_done, ["a@example.com"]);
 
-        assert_eq!(tx.void_leases(later(8)).await.unwrap(), 2);
+        assert_eq!(tx.void_leases(Some("another"), later(8)).await.unwrap(), 0);
+        assert_eq!(tx.void_leases(Some("mine"), later(8)).await.unwrap(), 2);
+        assert_eq!(tx.void_leases(None, later(8)).await.unwrap(), 0);
         assert_eq!(tx.settle(&[settled(&ids[0], 3, settlement(DeliveryStatus::Dead, None))], later(8)).await.unwrap(), 1);
-        let ids = tx.claim("a", 1, later(8), later(30)).await.unwrap();
+        let ids = tx.claim("a", 1, later(8), &mine(later(30))).await.unwrap();
         let lease = tx.claimed(&ids).await.unwrap()[0].lease;
         let mut dead = settled(&ids[0], lease, settlement(DeliveryStatus::Dead, None));
         dead.attempt.as_mut().unwrap().number = 2;
@@ -302,7 +308,7 @@ both! {
         assert_eq!(tx.enable("a", true, later(6)).await.unwrap(), 2);
         assert_eq!(tx.backlog().await.unwrap(), [("a".into(), later(6))]);
         assert_eq!(tx.destination_states().await.unwrap()[0].disabled, None);
-        let in_hand = tx.claim("a", 1, later(6), later(30)).await.unwrap();
+        let in_hand = tx.claim("a", 1, later(6), &mine(later(30))).await.unwrap();
         assert_eq!(in_hand.len(), 1, "more than was asked for");
         tx.hold("a", "later").await.unwrap();
         assert_eq!(tx.enable("a", false, later(7)).await.unwrap(), 1);
