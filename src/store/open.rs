@@ -19,6 +19,10 @@ pub const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 
 /// So many statements are kept prepared: every bulk statement exists in eight sizes.
 const STATEMENTS_KEPT: usize = 512;
+/// A checkpoint syncs twice while a commit waits: after 32 MiB of log, not after SQLite's 4 MiB.
+const WAL_PAGES: &str = "8000";
+/// 16 MiB of pages for the one connection that writes; SQLite's 2 MiB are fewer than a batch touches.
+const WRITER_CACHE: &str = "-16000";
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
 
@@ -41,7 +45,9 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .foreign_keys(true)
-            .pragma("journal_size_limit", "67108864");
+            .pragma("journal_size_limit", "67108864")
+            .pragma("wal_autocheckpoint", WAL_PAGES)
+            .pragma("cache_size", WRITER_CACHE);
         let mut first = SqliteConnection::connect_with(&options).await?;
         check_sqlite(&mut first).await?;
         migrator(SQLITE).run_direct(None, &mut first, false).await.map_err(cannot_migrate)?;
