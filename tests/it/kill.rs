@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
+use super::endpoint::{Got, Reply, Sink};
 use super::process::{KEY, Place, Service, TOKEN, evolink, steady_port};
 use super::record::Record;
-use super::sink::{Got, Reply, Sink};
 use super::wire::Connection;
 use super::{postgres, signed};
 

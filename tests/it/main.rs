@@ -10,11 +10,14 @@
     reason = "a test may fail where it likes, and is a client, a peer and an operator of the service"
 )]
 
+mod cli;
+mod endpoint;
+mod first_run;
 mod kill;
 mod postgres;
 mod process;
 mod record;
 mod signed;
-mod sink;
 mod stop;
+mod tls;
 mod wire;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::endpoint::{Reply, Sink};
 use super::process::{KEY, Place, Service, Signal, TOKEN, evolink};
 use super::record::PATIENCE;
-use super::sink::{Reply, Sink};
 use super::wire::Connection;
 use super::{postgres, signed};
 
