@@ -192,8 +192,15 @@ fn killed_ten_times(database: &str) -> (Place, Told) {
     assert_eq!(all_told.eras.len(), tasks.len(), "events were told that are of no task");
     let twice: usize = all_told.eras.values().map(|eras| eras.len() - 1).sum();
     let repeats = acked.iter().filter(|acked| acked.outcome == "duplicate").count();
-    println!("{} acknowledged ({repeats} repeats), {} tasks, 0 lost, {twice} told twice", acked.len(), tasks.len());
+    report(acked.len(), repeats, tasks.len(), twice);
     (place, all_told)
+}
+
+#[expect(clippy::print_stdout, reason = "the figures, for whoever asks for them with --nocapture")]
+fn report(acked: usize, repeats: usize, tasks: usize, twice: usize) {
+    println!(
+        "{KILLS} kills: {acked} acknowledged ({repeats} of them repeats), {tasks} tasks, none lost, {twice} told twice"
+    );
 }
 
 /// Waits until no delivery is open: with each attempt the service prints a line.

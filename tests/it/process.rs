@@ -155,12 +155,13 @@ impl Service {
 
     /// What it says behind these words.
     pub(crate) fn said(&self, words: &str) -> String {
-        // Without its standard output it has failed, and its standard error says why.
-        if self.out.until_end(Duration::ZERO) {
-            self.err.until_end(PATIENCE);
-            eprintln!("{}", self.err.all().join("\n"));
-        }
-        self.out.until(words, |lines| lines.iter().find_map(|line| Some(line.split_once(words)?.1.to_owned())))
+        let found =
+            self.out.find(words, |lines| lines.iter().find_map(|line| Some(line.split_once(words)?.1.to_owned())));
+        found.unwrap_or_else(|failure| {
+            // Where it has failed, its log says why.
+            self.err.until_end(Duration::from_secs(1));
+            panic!("{failure}\n{:#?}", self.err.all())
+        })
     }
 
     /// The callback URL of a source, as it is printed.

@@ -54,22 +54,23 @@ impl<T: Clone + Debug> Record<T> {
     ///
     /// # Panics
     /// Where nothing more will come, or [`PATIENCE`] ends; `what` is then told.
-    pub(crate) fn until<R>(&self, what: &str, mut look: impl FnMut(&[T]) -> Option<R>) -> R {
+    pub(crate) fn until<R>(&self, what: &str, look: impl FnMut(&[T]) -> Option<R>) -> R {
+        self.find(what, look).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// The same, and the failure as a text.
+    pub(crate) fn find<R>(&self, what: &str, mut look: impl FnMut(&[T]) -> Option<R>) -> Result<R, String> {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = self.shared.0.lock().unwrap();
         loop {
             if let Some(found) = look(&seen.things) {
-                return found;
+                return Ok(found);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if seen.ended || left.is_zero() {
-                let last = seen.things.len().saturating_sub(20);
                 let why = if seen.ended { "it ended" } else { "it did not come" };
-                let text =
-                    format!("{why} before {what}; the last of {}: {:#?}", seen.things.len(), &seen.things[last..]);
-                // The others who wait on it shall see their own failure, not a poisoned lock.
-                drop(seen);
-                panic!("{text}");
+                let last = &seen.things[seen.things.len().saturating_sub(20)..];
+                return Err(format!("{why} before {what}; the last of {}: {last:#?}", seen.things.len()));
             }
             seen = self.shared.1.wait_timeout(seen, left).unwrap().0;
         }
