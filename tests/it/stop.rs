@@ -156,6 +156,29 @@ fn a_hanging_send_is_given_up_in_time_and_costs_nothing() {
     assert_not_counted(&place, &sink, &well);
 }
 
+/// What a killed process had in hand is sent `within` this after the next start.
+fn in_hand_when_killed(database: &str, timeout: &str, within: Duration) {
+    let (sink, well) = hanging();
+    let place = place(database, "20s", timeout, r#"["1s"]"#, &sink);
+    let service = place.serve();
+    post_tasks(&service, 1);
+    sink.got.until_len(1);
+    service.kill();
+    let begun = Instant::now();
+    assert_not_counted(&place, &sink, &well);
+    assert!(begun.elapsed() < within + SLACK, "it took {:?}", begun.elapsed());
+}
+
+#[test]
+fn what_a_killed_process_had_in_hand_is_sent_at_the_next_start() {
+    in_hand_when_killed("sqlite:callboard.db", "50s", Duration::ZERO);
+}
+
+#[test]
+fn what_a_killed_process_had_in_hand_another_sends_soon_on_postgres() {
+    in_hand_when_killed(&postgres::fresh(), "1s", Duration::from_secs(1 + 15));
+}
+
 #[test]
 fn a_send_in_flight_is_waited_for_and_written_down() {
     // It answers only when the service has been told to stop.
