@@ -1,4 +1,4 @@
-//! Nothing that was acknowledged is lost, and every event is told, whenever the process is killed.
+//! Nothing that was acknowledged is lost, and every event is told, however the process ends under load.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,8 +12,8 @@ use super::{postgres, signed};
 
 const KILLS: usize = 10;
 const POSTERS: usize = 8;
-/// So many are acknowledged before each kill, and a few more: no kill is like the other.
-const ACKED_BEFORE_A_KILL: usize = 100;
+/// So many are acknowledged before each end, and a few more: no end is like the other.
+const ACKED_BEFORE_AN_END: usize = 100;
 /// Every so many posts one is sent again.
 const REPEAT_EVERY: usize = 7;
 /// What can be in flight to the sink at once, and so be sent again after a kill.
@@ -155,8 +155,8 @@ fn told(got: &[Got]) -> Told {
     told
 }
 
-/// Ten lives under load, each ended by `kill -9`, and one that brings everything to its end.
-fn killed_ten_times(database: &str) -> (Place, Told) {
+/// So many lives under load, each ended by `end`, and one that brings everything to its end.
+fn lives(many: usize, database: &str, end: impl Fn(Service)) -> (Place, Told) {
     let sink = Sink::start(|_| Reply::Status(204));
     let port = steady_port();
     let place = Place::with(&config(database, port, &sink));
@@ -168,11 +168,11 @@ fn killed_ten_times(database: &str) -> (Place, Told) {
             std::thread::spawn(move || load.post(poster))
         })
         .collect();
-    for kill in 0..KILLS {
+    for life in 0..many {
         let service = place.serve();
         load.gate.set(true);
-        load.acked.until_len(load.acked.len() + ACKED_BEFORE_A_KILL + kill * 13);
-        service.kill();
+        load.acked.until_len(load.acked.len() + ACKED_BEFORE_AN_END + life * 13);
+        end(service);
         load.gate.set(false);
         sink.next_era();
     }
@@ -192,14 +192,14 @@ fn killed_ten_times(database: &str) -> (Place, Told) {
     assert_eq!(all_told.eras.len(), tasks.len(), "events were told that are of no task");
     let twice: usize = all_told.eras.values().map(|eras| eras.len() - 1).sum();
     let repeats = acked.iter().filter(|acked| acked.outcome == "duplicate").count();
-    report(acked.len(), repeats, tasks.len(), twice);
+    report(many, acked.len(), repeats, tasks.len(), twice);
     (place, all_told)
 }
 
 #[expect(clippy::print_stdout, reason = "the figures, for whoever asks for them with --nocapture")]
-fn report(acked: usize, repeats: usize, tasks: usize, twice: usize) {
+fn report(lives: usize, acked: usize, repeats: usize, tasks: usize, twice: usize) {
     println!(
-        "{KILLS} kills: {acked} acknowledged ({repeats} of them repeats), {tasks} tasks, none lost, {twice} told twice"
+        "{lives} lives: {acked} acknowledged ({repeats} of them repeats), {tasks} tasks, none lost, {twice} told twice"
     );
 }
 
@@ -260,15 +260,22 @@ fn assert_told_well(told: &Told) {
 
 #[test]
 fn nothing_acknowledged_is_lost_on_sqlite() {
-    let (place, told) = killed_ten_times("sqlite:callboard.db");
+    let (place, told) = lives(KILLS, "sqlite:callboard.db", Service::kill);
     assert_told_well(&told);
     assert_eq!(integrity(&place.path("callboard.db")), "ok");
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_on_postgres() {
-    let (_place, told) = killed_ten_times(&postgres::fresh());
+    let (_place, told) = lives(KILLS, &postgres::fresh(), Service::kill);
     assert_told_well(&told);
+}
+
+#[test]
+fn an_orderly_stop_under_load_loses_nothing_and_tells_nothing_twice() {
+    let (_place, told) = lives(3, "sqlite:callboard.db", Service::stop);
+    assert_told_well(&told);
+    assert!(told.eras.values().all(|eras| eras.len() == 1));
 }
 
 fn integrity(database: &std::path::Path) -> String {
