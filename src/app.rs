@@ -82,16 +82,12 @@ impl App {
     ///
     /// # Errors
     /// A sentence that says what could not be opened and why.
-    pub async fn build(config: Config, clock: SharedClock) -> anyhow::Result<Self> {
+    pub async fn build(mut config: Config, clock: SharedClock) -> anyhow::Result<Self> {
         let lock = match &config.database {
             Database::Sqlite(path) => Some(lock_sqlite(path)?),
             Database::Postgres(_) => None,
         };
-        let mut listeners = vec![listen(config.server.listen, Front::Whole)?];
-        if let Some(address) = config.server.manage_listen {
-            listeners[0].1 = Front::Callbacks;
-            listeners.push(listen(address, Front::Management)?);
-        }
+        let listeners = listeners(&mut config)?;
         let certificates = config.server.tls.clone().map(Certificates::load).transpose();
         let certificates = certificates.map_err(|problem| anyhow!("server.tls: {problem}"))?;
         let store = open_store(&config).await?;
@@ -162,20 +158,45 @@ impl App {
             let certificates = self.certificates.as_ref().filter(|_| front != Front::Management);
             servers.push(server(listener, front, &self.services, certificates, &self.life, grace)?);
         }
-        let served = futures_util::future::try_join_all(servers).await;
-        let stopped = tokio::time::Instant::now();
-        self.life.stop();
-        // Every request has its answer: nothing more can come to be recorded.
+        let serving = async {
+            let served = tokio::select! {
+                served = futures_util::future::try_join_all(servers) => served.map(drop),
+                // A second signal does not wait for requests: who sent them has no answer and tries again.
+                () = self.life.hard().cancelled() => Ok(()),
+            };
+            self.life.stop();
+            served
+        };
+        let stopping = async {
+            self.life.soft().cancelled().await;
+            tokio::time::Instant::now()
+        };
+        let (served, stopped) = tokio::join!(serving, stopping);
+        // Every request has its answer, or will have none: nothing more can come to be recorded.
         self.recorder.close();
-        self.life.drained(grace).await;
+        self.life.drained(grace.saturating_sub(stopped.elapsed())).await;
         self.services.store.close().await;
         tracing::info!(
             served_seconds = stopped.duration_since(begun).as_secs(),
             drained_ms = u64::try_from(stopped.elapsed().as_millis()).unwrap_or(u64::MAX),
             "stopped; what was not sent yet is in the database"
         );
-        served.map(drop).context("the HTTP server failed")
+        served.context("the HTTP server failed")
     }
+}
+
+/// Where it listens. Of port 0 the system makes one: the configuration is then told which, so that the
+/// URLs that are shown lead here.
+fn listeners(config: &mut Config) -> anyhow::Result<Vec<(TcpListener, Front)>> {
+    let front = if config.server.manage_listen.is_some() { Front::Callbacks } else { Front::Whole };
+    let mut listeners = vec![listen(config.server.listen, front)?];
+    config.server.listen = listeners[0].0.local_addr()?;
+    if let Some(address) = config.server.manage_listen {
+        let (listener, front) = listen(address, Front::Management)?;
+        config.server.manage_listen = Some(listener.local_addr()?);
+        listeners.push((listener, front));
+    }
+    Ok(listeners)
 }
 
 fn listen(address: SocketAddr, front: Front) -> anyhow::Result<(TcpListener, Front)> {

@@ -21,8 +21,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Certificates {
     files: Tls,
+    /// When the files were changed that were read first.
+    first: Changed,
     current: ArcSwap<CertifiedKey>,
 }
+
+type Changed = [Option<SystemTime>; 2];
 
 impl Certificates {
     /// Reads the files.
@@ -30,8 +34,10 @@ impl Certificates {
     /// # Errors
     /// A sentence that names the file and what is wrong with it.
     pub fn load(files: Tls) -> Result<Arc<Self>, String> {
-        let first = read(&files)?;
-        Ok(Arc::new(Self { files, current: ArcSwap::from_pointee(first) }))
+        // Looked at before they are read: what changes in between is then read once more.
+        let first = changed_at(&files);
+        let pair = read(&files)?;
+        Ok(Arc::new(Self { files, first, current: ArcSwap::from_pointee(pair) }))
     }
 
     /// What the server is configured with.
@@ -59,13 +65,13 @@ impl Certificates {
     pub fn watch(self: Arc<Self>, life: &Lifecycle) {
         let soft = life.soft().clone();
         life.spawn(async move {
-            let mut seen = self.changed_at();
+            let mut seen = self.first;
             loop {
                 tokio::select! {
                     () = soft.cancelled() => return,
                     () = tokio::time::sleep(LOOK_EVERY) => {}
                 }
-                let now = self.changed_at();
+                let now = changed_at(&self.files);
                 if now != seen {
                     // The other file of the pair may come a moment later: what does not fit yet is
                     // tried again at the next look.
@@ -80,17 +86,17 @@ impl Certificates {
             }
         });
     }
-
-    fn changed_at(&self) -> [Option<SystemTime>; 2] {
-        let changed = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
-        [changed(&self.files.cert), changed(&self.files.key)]
-    }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.load_full())
     }
+}
+
+fn changed_at(files: &Tls) -> Changed {
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
+    [changed(&files.cert), changed(&files.key)]
 }
 
 fn read(files: &Tls) -> Result<CertifiedKey, String> {

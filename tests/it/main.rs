@@ -1,8 +1,9 @@
 //! What `contract.md` promises, held on both databases: one file a promise.
 //!
-//! The tests need PostgreSQL's programs (Debian: `apt-get install postgresql`) and nothing else; they
-//! start a server of their own. They wait for conditions and never for time: the services under test
-//! have a clock that the test moves.
+//! The tests need PostgreSQL's programs and a mail server (Debian: `apt-get install postgresql
+//! python3-aiosmtpd`) and nothing else; they start servers of their own. They wait for conditions and
+//! never for time: a service inside the test process has a clock that the test moves, one that runs as
+//! a process is waited for by what it says and sends.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,9 +12,21 @@
 )]
 
 mod app;
+mod cli;
 mod database;
+mod end_to_end;
+mod endpoint;
+mod first_run;
+mod kill;
+mod mail;
 mod postgres;
+mod process;
 mod receive;
+mod record;
 mod schema;
+mod signed;
 mod sink;
+mod stop;
 mod store;
+mod tls;
+mod wire;
