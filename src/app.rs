@@ -189,19 +189,19 @@ impl App {
 /// URLs that are shown lead here.
 fn listeners(config: &mut Config) -> anyhow::Result<Vec<(TcpListener, Front)>> {
     let front = if config.server.manage_listen.is_some() { Front::Callbacks } else { Front::Whole };
-    let mut listeners = vec![listen(config.server.listen, front)?];
+    let mut listeners = vec![listen(config.server.listen, front, "server.listen")?];
     config.server.listen = listeners[0].0.local_addr()?;
     if let Some(address) = config.server.manage_listen {
-        let (listener, front) = listen(address, Front::Management)?;
+        let (listener, front) = listen(address, Front::Management, "server.manage_listen")?;
         config.server.manage_listen = Some(listener.local_addr()?);
         listeners.push((listener, front));
     }
     Ok(listeners)
 }
 
-fn listen(address: SocketAddr, front: Front) -> anyhow::Result<(TcpListener, Front)> {
+fn listen(address: SocketAddr, front: Front, key: &str) -> anyhow::Result<(TcpListener, Front)> {
     let listener = TcpListener::bind(address)
-        .with_context(|| format!("cannot listen on {address}: is another program using it? `server.listen` sets it"))?;
+        .with_context(|| format!("cannot listen on {address}: is another program using it? `{key}` sets it"))?;
     Ok((listener, front))
 }
 

@@ -44,7 +44,9 @@ pub(super) async fn run(arguments: Arguments, file: Option<PathBuf>, env: &Env) 
         .get(&arguments.source)
         .ok_or_else(|| Failure::Wrong(format!("there is no source `{}`", arguments.source)))?;
     let path = callback_path(&roster, &arguments.source, &Metadata::new()).unwrap_or_default();
-    let base = arguments.url.unwrap_or_else(|| config.local_callbacks_url());
+    // A certificate is for the public name, not for this machine's loopback address.
+    let configured = if config.server.tls.is_some() { config.base_url() } else { config.local_callbacks_url() };
+    let base = arguments.url.unwrap_or(configured);
     let url = Url::parse(&format!("{}{path}", base.trim_end_matches('/')))
         .map_err(|error| Failure::Wrong(format!("--url {base}: {error}")))?;
     let mut headers = vec![("content-type", "application/json".to_owned())];
