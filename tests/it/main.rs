@@ -12,6 +12,7 @@
 
 mod app;
 mod database;
+mod dispatch;
 mod postgres;
 mod receive;
 mod schema;
