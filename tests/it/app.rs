@@ -109,13 +109,19 @@ impl TestApp {
 
     /// Starts on a database that others may use too.
     pub(crate) async fn on(database: Arc<Database>, clock: Arc<ManualClock>, config: &str) -> Self {
+        Self::try_on(database, clock, config).await.unwrap()
+    }
+
+    /// The same; gives what it says where it does not start.
+    pub(crate) async fn try_on(database: Arc<Database>, clock: Arc<ManualClock>, config: &str) -> anyhow::Result<Self> {
         let config = read_config(database.directory.path(), &database.url, config);
-        let app = App::build(config, Arc::clone(&clock) as SharedClock).await.unwrap();
+        let app = App::build(config, Arc::clone(&clock) as SharedClock).await?;
         let address = app.addresses()[0];
         let (services, dispatcher, life) = (app.services.clone(), app.dispatcher(), app.life.clone());
         let notices = app.notices.clone();
         tokio::spawn(app.serve());
-        Self { database, clock, services, dispatcher, life, notices, client: reqwest::Client::new(), address }
+        let client = reqwest::Client::new();
+        Ok(Self { database, clock, services, dispatcher, life, notices, client, address })
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

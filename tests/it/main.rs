@@ -13,6 +13,8 @@
 mod app;
 mod database;
 mod dispatch;
+mod interleave;
+mod lease;
 mod postgres;
 mod receive;
 mod schema;
