@@ -10,6 +10,7 @@
     reason = "a test may fail where it likes, and is a client, a peer and an operator of the service"
 )]
 
+mod api;
 mod app;
 mod database;
 mod dispatch;
@@ -20,3 +21,4 @@ mod receive;
 mod schema;
 mod sink;
 mod store;
+mod subscribe;

@@ -117,6 +117,8 @@ both! {
         assert!(posted.text("detail").contains("exploded"), "{}", posted.body);
         assert_eq!(kept(&app, &posted).await.text("outcome"), "quarantined");
         assert_eq!(rows(&app).await, [1, 0, 0, 0]);
+        let nul = app.post("evolink", "", "{\"id\":\"t\\u0000\",\"status\":\"\\u0000\"}", &[]).await.expect(200);
+        assert_eq!((nul.text("outcome"), nul.text("task_id")), ("quarantined", "t\u{FFFD}"));
         // The same bytes mean the same again, and a later good one is a task like any other.
         assert_eq!(app.evolink("t", "exploded").await.text("callback_id"), posted.text("callback_id"));
         assert_eq!(app.evolink("t", "completed").await.text("outcome"), "accepted");
