@@ -91,7 +91,7 @@ pub(crate) struct TestApp {
     pub(crate) life: Lifecycle,
     pub(crate) notices: Notices,
     pub(crate) client: reqwest::Client,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Drop for TestApp {
