@@ -133,7 +133,11 @@ impl Writer {
                 continue;
             }
             match self.commit(&batch).await {
-                Ok(written) => self.answer(batch, written),
+                Ok(Some(written)) => self.answer(batch, written),
+                Ok(None) => {
+                    batch.retain(|job| !job.reply.is_closed());
+                    left.push((batch, tried));
+                }
                 Err(Error::Contention(_)) if !tried => left.push((batch, true)),
                 // One bad row must not fail its neighbours: halves, until the guilty one is alone.
                 Err(Error::Contention(_) | Error::Content(_)) if batch.len() > 1 => {
@@ -152,7 +156,8 @@ impl Writer {
         }
     }
 
-    async fn commit(&self, jobs: &[Job]) -> Result<Written, Error> {
+    /// `None` where somebody stopped waiting before the commit: then nothing was committed.
+    async fn commit(&self, jobs: &[Job]) -> Result<Option<Written>, Error> {
         let now = self.clock.now();
         let mut tx = self.store.write().await?;
         let ids: Vec<_> = jobs.iter().flat_map(|job| job.entry.task_ids()).collect();
@@ -184,8 +189,12 @@ impl Writer {
             });
             tx.insert_deliveries(&also.collect::<Vec<_>>(), now).await?;
         }
+        // The database was slow, or somebody else had it: who was told so must find nothing of theirs.
+        if jobs.iter().any(|job| job.reply.is_closed()) {
+            return Ok(None);
+        }
         tx.commit().await?;
-        Ok(Written { receipts, events })
+        Ok(Some(Written { receipts, events }))
     }
 
     fn answer(&self, batch: Vec<Job>, written: Written) {

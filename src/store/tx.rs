@@ -7,6 +7,7 @@ use sqlx::{Arguments, AssertSqlSafe, Postgres, Row as _, Sqlite};
 
 use super::{Error, Result};
 use crate::domain::clock::Timestamp;
+use crate::domain::task::clean;
 
 /// A transaction. Dropped without [`Tx::commit`], it never was.
 pub enum Tx {
@@ -178,7 +179,7 @@ impl Given {
 
     /// A column of texts, one for each row.
     pub(super) fn text<T: Into<Option<String>>>(self, name: &'static str, values: impl Iterator<Item = T>) -> Self {
-        let values = values.map(Into::into).collect();
+        let values = values.map(|text| text.into().map(storable)).collect();
         self.column(name, Column::Text(values))
     }
 
@@ -310,6 +311,11 @@ impl Row {
     }
 }
 
+/// PostgreSQL takes no NUL in a text: a peer's words or a client's question must not fail for one.
+fn storable(text: String) -> String {
+    if text.contains('\0') { clean(&text) } else { text }
+}
+
 macro_rules! from {
     ($($kind:ty => $variant:ident, $value:ident => $made:expr;)*) => {$(
         impl From<$kind> for Value {
@@ -321,10 +327,10 @@ macro_rules! from {
 }
 
 from! {
-    &str => Text, text => Some(text.to_owned());
-    String => Text, text => Some(text);
-    Option<String> => Text, text => text;
-    Option<&str> => Text, text => text.map(str::to_owned);
+    &str => Text, text => Some(storable(text.to_owned()));
+    String => Text, text => Some(storable(text));
+    Option<String> => Text, text => text.map(storable);
+    Option<&str> => Text, text => text.map(|text| storable(text.to_owned()));
     i64 => Int, number => Some(number);
     Option<i64> => Int, number => number;
     Timestamp => Int, at => Some(at.0);

@@ -10,7 +10,8 @@ use callboard::app::App;
 use callboard::config::{Config, Env};
 use callboard::domain::clock::{Clock, ManualClock, SharedClock, Timestamp};
 use callboard::domain::secret::Secret;
-use callboard::flow::dispatch::Dispatcher;
+use callboard::flow::dispatch::{Dispatcher, Parts};
+use callboard::flow::notice::Notices;
 use callboard::http::Services;
 use callboard::providers::provider;
 use callboard::shutdown::Lifecycle;
@@ -88,8 +89,9 @@ pub(crate) struct TestApp {
     pub(crate) services: Services,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) life: Lifecycle,
+    pub(crate) notices: Notices,
     pub(crate) client: reqwest::Client,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Drop for TestApp {
@@ -107,12 +109,19 @@ impl TestApp {
 
     /// Starts on a database that others may use too.
     pub(crate) async fn on(database: Arc<Database>, clock: Arc<ManualClock>, config: &str) -> Self {
+        Self::try_on(database, clock, config).await.unwrap()
+    }
+
+    /// The same; gives what it says where it does not start.
+    pub(crate) async fn try_on(database: Arc<Database>, clock: Arc<ManualClock>, config: &str) -> anyhow::Result<Self> {
         let config = read_config(database.directory.path(), &database.url, config);
-        let app = App::build(config, Arc::clone(&clock) as SharedClock).await.unwrap();
+        let app = App::build(config, Arc::clone(&clock) as SharedClock).await?;
         let address = app.addresses()[0];
         let (services, dispatcher, life) = (app.services.clone(), app.dispatcher(), app.life.clone());
+        let notices = app.notices.clone();
         tokio::spawn(app.serve());
-        Self { database, clock, services, dispatcher, life, client: reqwest::Client::new(), address }
+        let client = reqwest::Client::new();
+        Ok(Self { database, clock, services, dispatcher, life, notices, client, address })
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -125,6 +134,22 @@ impl TestApp {
 
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// Another dispatcher over the same parts, as a second process on the same database has one.
+    pub(crate) fn another_dispatcher(&self, owner: &str) -> Dispatcher {
+        let services = &self.services;
+        Dispatcher::new(Parts {
+            store: services.store.clone(),
+            roster: Arc::clone(&services.roster),
+            clock: Arc::clone(&services.clock),
+            policy: services.delivery().policy.clone(),
+            timeout: services.delivery().timeout,
+            owner: owner.to_owned(),
+            notices: self.notices.clone(),
+            wake: Arc::clone(&services.wake),
+            life: self.life.clone(),
+        })
     }
 
     /// One look of the dispatcher; gives how many deliveries were tried.
@@ -179,6 +204,17 @@ impl TestApp {
     /// Asks the API with the administrator's key.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         answer(self.client.get(self.url(path)).bearer_auth(ADMIN_KEY)).await
+    }
+
+    /// All deliveries of this destination, newest first.
+    pub(crate) async fn deliveries(&self, destination: &str) -> Vec<Value> {
+        let list = self.get(&format!("/api/v1/deliveries?limit=250&destination={destination}")).await.expect(200);
+        list.items().to_vec()
+    }
+
+    /// One delivery with its attempts.
+    pub(crate) async fn delivery(&self, row: &Value) -> Value {
+        self.get(&format!("/api/v1/deliveries/{}", row["id"].as_str().unwrap())).await.expect(200).body
     }
 
     /// Posts to the API with the administrator's key.

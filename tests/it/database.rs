@@ -24,6 +24,13 @@ pub(crate) struct Database {
     pub(crate) directory: TempDir,
 }
 
+/// A connection in a transaction, which ends with it.
+#[expect(dead_code, reason = "held, and never looked into")]
+pub(crate) enum Held {
+    Sqlite(sqlx::SqliteConnection),
+    Postgres(sqlx::PgConnection),
+}
+
 impl Database {
     pub(crate) fn fresh(db: Db) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -82,6 +89,22 @@ impl Database {
         match self.db {
             Db::Sqlite => self.sqlite().await.fetch_one(sql).await.unwrap().get(0),
             Db::Postgres => self.postgres().await.fetch_one(sql).await.unwrap().get(0),
+        }
+    }
+
+    /// Keeps everybody else from writing, until what it gives is dropped.
+    pub(crate) async fn hold(&self) -> Held {
+        match self.db {
+            Db::Sqlite => {
+                let mut connection = self.sqlite().await;
+                connection.execute("BEGIN IMMEDIATE").await.unwrap();
+                Held::Sqlite(connection)
+            }
+            Db::Postgres => {
+                let mut connection = self.postgres().await;
+                connection.execute("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").await.unwrap();
+                Held::Postgres(connection)
+            }
         }
     }
 

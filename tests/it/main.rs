@@ -11,13 +11,17 @@
     reason = "a test may fail where it likes, and is a client, a peer and an operator of the service"
 )]
 
+mod api;
 mod app;
 mod cli;
 mod database;
+mod dispatch;
 mod end_to_end;
 mod endpoint;
 mod first_run;
+mod interleave;
 mod kill;
+mod lease;
 mod mail;
 mod postgres;
 mod process;
@@ -28,5 +32,6 @@ mod signed;
 mod sink;
 mod stop;
 mod store;
+mod subscribe;
 mod tls;
 mod wire;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use callboard::domain::task::Metadata;
+use callboard::flow::notice::Notice;
 use callboard::flow::receive::callback_path;
-use callboard::store::Tx;
 use futures_util::future::join_all;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 
 use crate::app::{Answer, Db, SECRET, START, TOKEN, TestApp, answer, both, evolink, sign, webhook};
 use crate::sink::Sink;
@@ -117,6 +118,8 @@ both! {
         assert!(posted.text("detail").contains("exploded"), "{}", posted.body);
         assert_eq!(kept(&app, &posted).await.text("outcome"), "quarantined");
         assert_eq!(rows(&app).await, [1, 0, 0, 0]);
+        let nul = app.post("evolink", "", "{\"id\":\"t\\u0000\",\"status\":\"\\u0000\"}", &[]).await.expect(200);
+        assert_eq!((nul.text("outcome"), nul.text("task_id")), ("quarantined", "t\u{FFFD}"));
         // The same bytes mean the same again, and a later good one is a task like any other.
         assert_eq!(app.evolink("t", "exploded").await.text("callback_id"), posted.text("callback_id"));
         assert_eq!(app.evolink("t", "completed").await.text("outcome"), "accepted");
@@ -237,15 +240,25 @@ both! {
 
     async fn who_waits_too_long_is_told_so_and_finds_nothing_later(db: Db) {
         let app = TestApp::new(db, "").await;
-        let mut held = app.services.store.write().await.unwrap();
-        if let Tx::Postgres(tx) = &mut held {
-            // There are other connections, but all of them want this table.
-            sqlx::query("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE").execute(&mut **tx).await.unwrap();
-        }
+        // Somebody else has the database, and lets go as soon as the answer is there.
+        let held = app.database.hold().await;
         let refused = app.evolink("t", "completed").await.expect(503);
         assert!(refused.header("retry-after").is_some());
         drop(held);
         app.evolink("u", "completed").await.expect(200);
+        assert_eq!(rows(&app).await, [1, 1, 1, 0]);
+        assert_eq!(app.evolink("t", "completed").await.expect(200).text("outcome"), "accepted");
+    }
+
+    async fn who_does_not_wait_for_the_answer_is_taken_at_his_word(db: Db) {
+        let app = TestApp::new(db, "").await;
+        let mut notices = app.notices.watch();
+        let body = evolink("t", "completed");
+        let head = format!("POST /callbacks/evolink/{TOKEN} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+        let mut provider = tokio::net::TcpStream::connect(app.address).await.unwrap();
+        provider.write_all((head + &body).as_bytes()).await.unwrap();
+        drop(provider);
+        while !matches!(notices.recv().await.unwrap(), Notice::Callback { .. }) {}
         assert_eq!(rows(&app).await, [1, 1, 1, 0]);
     }
 

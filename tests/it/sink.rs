@@ -46,11 +46,6 @@ impl Request {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
-
-    /// The headers as the public library takes them.
-    pub(crate) fn header_map(&self) -> std::collections::HashMap<String, String> {
-        self.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect()
-    }
 }
 
 type Script = Box<dyn FnMut(&Request) -> Reply + Send>;
@@ -103,6 +98,11 @@ impl Sink {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}/hooks", self.address)
+    }
+
+    /// Host and port.
+    pub(crate) fn host(&self) -> String {
+        self.address.to_string()
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {

@@ -121,7 +121,7 @@ both! {
         assert_eq!((&ids[0], &ids[2]), (&accepted.id, &accepted.id));
         assert_ne!(ids[0], ids[1]);
         let again = tx.keep_callbacks(vec![callback("a", CallbackOutcome::Accepted, later(2))]).await.unwrap();
-        assert_eq!(again, [accepted.id.clone()]);
+        assert_eq!(again, std::slice::from_ref(&accepted.id));
         tx.commit().await.unwrap();
 
         let mut tx = store.read().await.unwrap();

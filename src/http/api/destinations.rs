@@ -101,7 +101,7 @@ fn read(
 fn settings(fields: &mut Fields, made: &dyn Channel) -> Result<Settings, Problem> {
     let mut settings = Settings::new();
     for field in made.fields() {
-        let Some(value) = fields.value(field.name) else {
+        let Some(value) = fields.value(field.name).filter(|value| !value.is_null()) else {
             if field.required {
                 return Err(invalid(field.name, format!("a destination of the channel {} needs it", made.name())));
             }
