@@ -6,15 +6,6 @@ use crate::domain::clock::Timestamp;
 use crate::domain::destination::Destination;
 use crate::domain::pace::Rate;
 
-/// A destination as it is stored: `rate` is the text that was given.
-#[derive(Clone, Debug)]
-pub struct StoredDestination {
-    /// What was declared.
-    pub destination: Destination,
-    /// The rate as it was written.
-    pub rate: Option<String>,
-}
-
 /// How a destination is faring. One without a row is well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DestinationState {
@@ -35,8 +26,7 @@ impl Tx {
     ///
     /// # Errors
     /// One that [`Error::is_taken`] if the name is.
-    pub async fn insert_destination(&mut self, stored: &StoredDestination, now: Timestamp) -> Result<()> {
-        let made = &stored.destination;
+    pub async fn insert_destination(&mut self, made: &Destination, now: Timestamp) -> Result<()> {
         let settings = serde_json::to_string(&made.settings).unwrap_or_default();
         let concurrency = made.concurrency.and_then(|many| i64::try_from(many).ok());
         self.execute(
@@ -47,7 +37,7 @@ impl Tx {
                 made.team.as_str(),
                 made.channel.as_str(),
                 settings,
-                stored.rate.clone(),
+                made.rate.map(|rate| rate.to_string()),
                 concurrency,
                 now
             ],

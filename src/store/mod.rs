@@ -33,7 +33,7 @@ use sqlx::{PgPool, SqlitePool};
 
 pub use callbacks::{CallbackFilter, CallbackRow, KeptCallback, NewCallback};
 pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Lease, NewDelivery};
-pub use destinations::{DestinationState, StoredDestination};
+pub use destinations::DestinationState;
 pub use error::Error;
 pub use events::{EventFilter, EventRow};
 pub use idempotency::KeptAnswer;

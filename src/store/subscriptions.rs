@@ -4,6 +4,8 @@ use super::Result;
 use super::tx::{Tx, values};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::EventType;
+use crate::domain::filter::Filter;
+use crate::domain::subscription::Subscription;
 
 /// A subscription as it is stored: its filter is text.
 #[derive(Clone, Debug)]
@@ -25,7 +27,7 @@ impl Tx {
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn insert_subscription(&mut self, made: &StoredSubscription, now: Timestamp) -> Result<()> {
+    pub async fn insert_subscription(&mut self, made: &Subscription, now: Timestamp) -> Result<()> {
         let events: Vec<&str> = made.events.iter().map(|kind| kind.as_str()).collect();
         self.execute(
             "INSERT INTO subscriptions (id, destination, events, sources, filter, created_at)
@@ -35,7 +37,7 @@ impl Tx {
                 made.destination.as_str(),
                 serde_json::to_string(&events).unwrap_or_default(),
                 made.sources.as_ref().and_then(|names| serde_json::to_string(names).ok()),
-                made.filter.clone(),
+                made.filter.as_ref().map(Filter::text),
                 now
             ],
         )

@@ -200,7 +200,7 @@ both! {
         let config = webhook("good", &good.url()) + &webhook("stuck", &stuck.url());
         let app = TestApp::new(db, &config).await;
         let mut notices = app.notices.watch();
-        app.life.spawn(app.another_dispatcher().run());
+        app.life.spawn(app.another_dispatcher("another").run());
         let ids: Vec<String> = (0..50).map(|n| format!("t{n}")).collect();
         join_all(ids.iter().map(|id| app.evolink(id, "completed"))).await;
         good.wait_for(50).await;

@@ -7,14 +7,16 @@ use callboard::domain::clock::Timestamp;
 use callboard::domain::delivery::{DeliveryStatus, Settlement};
 use callboard::domain::destination::{Destination, Settings};
 use callboard::domain::event::{Event, EventType};
+use callboard::domain::filter::Filter;
 use callboard::domain::id::{CallbackId, DeliveryId, ReplayId, SubscriptionId};
 use callboard::domain::secret::Secret;
+use callboard::domain::subscription::Subscription;
 use callboard::domain::task::{
     Metadata, MetadataOrigin, Observation, Output, OutputKind, Provenance, Status, Task, Trust, Via,
 };
 use callboard::store::{
     CallbackFilter, DeliveryFilter, Error, EventFilter, KeptAnswer, Lease, NewAttempt, NewCallback, NewDelivery,
-    Settled, Store, StoredDestination, StoredSubscription, TaskFilter,
+    Settled, Store, TaskFilter,
 };
 
 use crate::app::{Database, Db, START, both};
@@ -328,17 +330,18 @@ both! {
             concurrency: Some(3),
             from_file: false,
         };
-        let subscription = StoredSubscription {
-            id: SubscriptionId::new(START).to_string(),
+        let subscription = Subscription {
+            id: SubscriptionId::new(START),
             destination: "a".into(),
             events: vec![EventType::TaskFailed],
             sources: Some(vec!["evolink".into()]),
-            filter: Some("true".into()),
+            filter: Some(Filter::compile("true").unwrap()),
+            from_file: false,
         };
         let mut tx = store.write().await.unwrap();
         assert_eq!(tx.settings_version().await.unwrap(), 0);
         tx.insert_team("ops", START).await.unwrap();
-        tx.insert_destination(&StoredDestination { destination: destination.clone(), rate: Some("5/m".into()) }, START).await.unwrap();
+        tx.insert_destination(&destination, START).await.unwrap();
         tx.insert_subscription(&subscription, START).await.unwrap();
         assert_eq!(tx.settings_version().await.unwrap(), 3);
         tx.commit().await.unwrap();
@@ -347,13 +350,14 @@ both! {
         assert_eq!(tx.teams().await.unwrap(), ["ops"]);
         assert_eq!(tx.destinations().await.unwrap(), std::slice::from_ref(&destination));
         let kept = &tx.subscriptions().await.unwrap()[0];
-        assert_eq!((&kept.events, &kept.sources, &kept.filter), (&subscription.events, &subscription.sources, &subscription.filter));
+        assert_eq!((&kept.events, &kept.sources), (&subscription.events, &subscription.sources));
+        assert_eq!(kept.filter.as_deref(), Some("true"));
         drop(tx);
         let mut tx = store.write().await.unwrap();
         assert!(tx.insert_team("ops", START).await.unwrap_err().is_taken());
         drop(tx);
         let mut tx = store.write().await.unwrap();
-        let taken = tx.insert_destination(&StoredDestination { destination, rate: None }, START).await;
+        let taken = tx.insert_destination(&destination, START).await;
         assert!(taken.unwrap_err().is_taken());
     }
 

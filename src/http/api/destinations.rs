@@ -18,7 +18,7 @@ use crate::domain::signature::new_secret;
 use crate::domain::spelling::suggestion;
 use crate::flow::probe::probe;
 use crate::flow::roster::{Roster, Target};
-use crate::store::{DestinationState, StoredDestination};
+use crate::store::DestinationState;
 
 /// So many at once at most: each is a connection of ours and of theirs.
 const CONCURRENCY_MAX: u64 = 256;
@@ -46,17 +46,16 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
     let roster = services.roster.now();
     let answer = once(&services, &request, &body, async |tx, mut fields| {
         let now = services.clock.now();
-        let (stored, made) = read(&mut fields, &roster, &services)?;
-        let destination = &stored.destination;
+        let (destination, made) = read(&mut fields, &roster, &services)?;
         fields.end(&known(made))?;
         let taken = || Problem::Conflict(format!("there is a destination `{}` already", destination.name));
         if roster.targets.contains_key(&destination.name) {
             return Err(taken());
         }
-        tx.insert_destination(&stored, now)
+        tx.insert_destination(&destination, now)
             .await
             .map_err(|error| if error.is_taken() { taken() } else { error.into() })?;
-        let mut shown = declared(destination, made);
+        let mut shown = declared(&destination, made);
         if made.signs() && !destination.settings.contains_key("secret") {
             let secrets = tx.secrets("destination", &destination.name, now, new_secret).await?;
             // The only answer that ever shows it.
@@ -77,7 +76,7 @@ fn read(
     fields: &mut Fields,
     roster: &Roster,
     services: &Services,
-) -> Result<(StoredDestination, &'static dyn Channel), Problem> {
+) -> Result<(Destination, &'static dyn Channel), Problem> {
     let name = fields.needed("name")?;
     check_name(&name).map_err(|problem| invalid("name", problem))?;
     let team = fields.needed("team")?;
@@ -89,13 +88,12 @@ fn read(
         let names: Vec<&str> = CHANNELS.iter().map(|channel| channel.name()).collect();
         invalid("channel", format!("there is no channel `{word}`; {}", suggestion(&word, names)))
     })?;
-    let rate = fields.text("rate")?;
-    let parsed = rate.as_deref().map(Rate::parse).transpose().map_err(|problem| invalid("rate", problem))?;
+    let rate = fields.text("rate")?.as_deref().map(Rate::parse).transpose();
+    let rate = rate.map_err(|problem| invalid("rate", problem))?;
     let concurrency = fields.count("concurrency", CONCURRENCY_MAX)?;
     let settings = settings(fields, made)?;
     made.parse(&settings, services.roster.house()).map_err(|wrong| invalid(wrong.field, wrong.problem))?;
-    let destination = Destination { name, team, channel: word, settings, rate: parsed, concurrency, from_file: false };
-    Ok((StoredDestination { destination, rate }, made))
+    Ok((Destination { name, team, channel: word, settings, rate, concurrency, from_file: false }, made))
 }
 
 fn settings(fields: &mut Fields, made: &dyn Channel) -> Result<Settings, Problem> {

@@ -16,21 +16,19 @@ use crate::domain::id::SubscriptionId;
 use crate::domain::spelling::suggestion;
 use crate::domain::subscription::Subscription;
 use crate::flow::roster::Roster;
-use crate::store::StoredSubscription;
 
 const FIELDS: [&str; 4] = ["destination", "events", "sources", "where"];
 
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     auth::admin(&request, &services).await?;
     let roster = services.roster.now();
-    let shown = roster.subscriptions.iter().map(|subscription| {
-        let mut shown = view(subscription);
-        let fault = roster.faults.of(&subscription.id);
-        shown["where_failures"] = json!(fault.as_ref().map_or(0, |(many, _)| *many));
-        shown["where_last_failure"] = json!(fault.map(|(_, problem)| problem));
-        shown
-    });
-    Ok(whole(shown.collect()))
+    Ok(whole(
+        roster
+            .subscriptions
+            .iter()
+            .map(|subscription| view(subscription, roster.faults.of(&subscription.id)))
+            .collect(),
+    ))
 }
 
 pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Bytes) -> Answer {
@@ -39,14 +37,14 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
         let now = services.clock.now();
         let made = read(fields, &roster, SubscriptionId::new(now))?;
         tx.insert_subscription(&made, now).await?;
-        Ok((StatusCode::CREATED, stored_view(&made)))
+        Ok((StatusCode::CREATED, view(&made, None)))
     })
     .await?;
     services.roster.reload().await?;
     Ok(answer)
 }
 
-fn read(mut fields: Fields, roster: &Roster, id: SubscriptionId) -> Result<StoredSubscription, Problem> {
+fn read(mut fields: Fields, roster: &Roster, id: SubscriptionId) -> Result<Subscription, Problem> {
     let destination = fields.needed("destination")?;
     let target =
         roster.targets.get(&destination).ok_or_else(|| unknown("destination", &destination, roster.targets.keys()))?;
@@ -62,12 +60,10 @@ fn read(mut fields: Fields, roster: &Roster, id: SubscriptionId) -> Result<Store
         let visible = roster.sources.get(name).filter(|active| active.source.is_visible_to(&target.destination.team));
         visible.ok_or_else(|| unknown("sources", name, roster.sources.keys()))?;
     }
-    let filter = fields.text("where")?;
-    if let Some(text) = &filter {
-        Filter::compile(text).map_err(|problem| invalid("where", problem.to_string()))?;
-    }
+    let filter = fields.text("where")?.as_deref().map(Filter::compile).transpose();
+    let filter = filter.map_err(|problem| invalid("where", problem.to_string()))?;
     fields.end(&FIELDS)?;
-    Ok(StoredSubscription { id: id.to_string(), destination, events, sources, filter })
+    Ok(Subscription { id, destination, events, sources, filter, from_file: false })
 }
 
 fn event_type(word: &str) -> Result<EventType, Problem> {
@@ -81,24 +77,15 @@ fn unknown<'a>(field: &str, name: &str, known: impl Iterator<Item = &'a String>)
     invalid(field, format!("there is no `{name}` that this team may see; {}", suggestion(name, known)))
 }
 
-fn view(subscription: &Subscription) -> Value {
+fn view(subscription: &Subscription, fault: Option<(u64, String)>) -> Value {
     json!({
         "id": subscription.id,
         "destination": subscription.destination,
         "events": subscription.events.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
         "sources": subscription.sources,
         "where": subscription.filter.as_ref().map(Filter::text),
+        "where_failures": fault.as_ref().map_or(0, |(many, _)| *many),
+        "where_last_failure": fault.map(|(_, problem)| problem),
         "from_file": subscription.from_file,
-    })
-}
-
-fn stored_view(stored: &StoredSubscription) -> Value {
-    json!({
-        "id": stored.id,
-        "destination": stored.destination,
-        "events": stored.events.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
-        "sources": stored.sources,
-        "where": stored.filter,
-        "from_file": false,
     })
 }
