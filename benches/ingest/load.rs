@@ -28,7 +28,7 @@ impl Load {
 /// from its number, from `first` on.
 pub(crate) async fn run(
     address: std::net::SocketAddr,
-    path: &str,
+    path: String,
     connections: u64,
     time: Duration,
     first: u64,
@@ -39,7 +39,7 @@ pub(crate) async fn run(
     let begun = Instant::now();
     let posters: Vec<_> = (0..connections)
         .map(|connection| {
-            let (path, stop, good, bad) = (path.to_owned(), Arc::clone(&stop), Arc::clone(&good), Arc::clone(&bad));
+            let (path, stop, good, bad) = (path.clone(), Arc::clone(&stop), Arc::clone(&good), Arc::clone(&bad));
             tokio::spawn(async move {
                 let mut stream = TcpStream::connect(address).await.expect("the server listens");
                 stream.set_nodelay(true).expect("a socket option");
@@ -65,6 +65,16 @@ pub(crate) async fn run(
         poster.await.expect("a poster does not panic");
     }
     Load { good: good.load(Ordering::Relaxed), bad: bad.load(Ordering::Relaxed), took: begun.elapsed() }
+}
+
+/// Runs a load on a thread of its own, as another process would, so that it takes no turn of the service's.
+pub(crate) async fn apart<F: Future<Output = Load>>(load: impl FnOnce() -> F + Send + 'static) -> Load {
+    let (done, loaded) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let _ = done.send(runtime.block_on(load()));
+    });
+    loaded.await.expect("the load ran")
 }
 
 /// Reads one answer to its end; gives its status.

@@ -101,7 +101,8 @@ async fn median(address: SocketAddr, path: &str, connections: u64) -> f64 {
     for round in 0..ROUNDS as u64 {
         // Other ids in every round: a repeat would be cheaper.
         let first = (connections * 10 + round) * 1_000_000_000;
-        let load = load::run(address, path, connections, TIME, first, body).await;
+        let path = path.to_owned();
+        let load = load::apart(move || load::run(address, path, connections, TIME, first, body)).await;
         assert_eq!(load.bad, 0, "every post is taken");
         rates.push(load.per_second());
     }
@@ -109,23 +110,31 @@ async fn median(address: SocketAddr, path: &str, connections: u64) -> f64 {
     rates[ROUNDS / 2]
 }
 
-/// `cargo bench -- 64 256` measures only these numbers of connections.
+/// `cargo bench -- 64 sqlite` measures only these numbers of connections, or only this database.
 #[tokio::main]
 async fn main() {
     let asked: Vec<u64> = std::env::args().filter_map(|word| word.parse().ok()).collect();
-    let connections = if asked.is_empty() { vec![1, 64, 256] } else { asked };
+    let asked = if asked.is_empty() { vec![1, 64, 256] } else { asked };
+    let only = std::env::args().find(|word| ["sqlite", "postgres"].contains(&word.as_str()));
     let directory = tempfile::tempdir().expect("a directory");
     let bare = bare().await;
-    let sqlite = service(&format!("sqlite:{}", directory.path().join("bench.db").display()), directory.path()).await;
-    let postgres = service(&postgres::fresh(), directory.path()).await;
-    println!(
-        "{:<14} {:>12} {:>14} {:>8} {:>14} {:>8}",
-        "connections", "bare /s", "SQLite /s", "ratio", "PostgreSQL /s", "ratio"
-    );
-    for connections in connections {
+    let mut services = Vec::new();
+    for database in ["sqlite", "postgres"] {
+        if only.as_ref().is_none_or(|only| only == database) {
+            let url = match database {
+                "sqlite" => format!("sqlite:{}", directory.path().join("bench.db").display()),
+                _ => postgres::fresh(),
+            };
+            services.push((database, service(&url, directory.path()).await));
+        }
+    }
+    println!("{:<12} {:<12} {:>12} {:>10}", "connections", "what", "posts/s", "of bare");
+    for connections in asked {
         let bare = median(bare, "/callbacks/evolink/bench", connections).await;
-        let lite = median(sqlite.0, &sqlite.1, connections).await;
-        let post = median(postgres.0, &postgres.1, connections).await;
-        println!("{connections:<14} {bare:>12.0} {lite:>14.0} {:>8.3} {post:>14.0} {:>8.3}", lite / bare, post / bare);
+        println!("{connections:<12} {:<12} {bare:>12.0} {:>10.3}", "bare", 1.0);
+        for (database, (address, path)) in &services {
+            let rate = median(*address, path, connections).await;
+            println!("{connections:<12} {database:<12} {rate:>12.0} {:>10.3}", rate / bare);
+        }
     }
 }

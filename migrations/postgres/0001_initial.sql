@@ -70,7 +70,8 @@ CREATE INDEX subscriptions_destination ON subscriptions (destination);
 CREATE TABLE callbacks (
     id TEXT NOT NULL PRIMARY KEY,
     source TEXT NOT NULL,
-    task_id TEXT,
+    -- Empty where none was found.
+    task_id TEXT NOT NULL,
     fingerprint BYTEA NOT NULL,
     outcome TEXT NOT NULL CHECK (outcome IN
         ('accepted', 'duplicate', 'stale', 'conflict', 'disputed', 'quarantined', 'rejected')),
@@ -85,9 +86,9 @@ CREATE TABLE callbacks (
     query TEXT NOT NULL,
     headers TEXT NOT NULL,
     body BYTEA NOT NULL,
-    UNIQUE (source, fingerprint, outcome)
+    -- By task first: callbacks of one time then stand together, where fingerprints alone would scatter them.
+    UNIQUE (source, task_id, outcome, fingerprint)
 );
-CREATE INDEX callbacks_task ON callbacks (source, task_id);
 CREATE INDEX callbacks_unread ON callbacks (outcome, source, id) WHERE outcome IN ('quarantined', 'rejected');
 
 CREATE TABLE tasks (

@@ -138,7 +138,10 @@ impl Writer {
                     batch.retain(|job| !job.reply.is_closed());
                     left.push((batch, tried));
                 }
-                Err(Error::Contention(_)) if !tried => left.push((batch, true)),
+                // Another instance was in the way, or has just kept the same: tried again, it is a repeat.
+                Err(error) if !tried && (matches!(error, Error::Contention(_)) || error.is_taken()) => {
+                    left.push((batch, true));
+                }
                 // One bad row must not fail its neighbours: halves, until the guilty one is alone.
                 Err(Error::Contention(_) | Error::Content(_)) if batch.len() > 1 => {
                     let second = batch.split_off(batch.len() / 2);
@@ -170,10 +173,10 @@ impl Writer {
         for (&at, id) in kept.iter().zip(tx.keep_callbacks(callbacks).await?) {
             receipts[at].callback_id = Some(id);
         }
-        tx.save_tasks(&fold.changed()).await?;
+        tx.save_tasks(&fold.changed());
         let events = std::mem::take(&mut fold.events);
-        tx.insert_events(events.iter().map(|(event, _)| event)).await?;
-        tx.insert_deliveries(&fold.deliveries, now).await?;
+        tx.insert_events(events.iter().map(|(event, _)| event));
+        tx.insert_deliveries(&fold.deliveries, now);
         if !fold.contradictions.is_empty() {
             let told: Vec<_> = fold.contradictions.iter().map(|both| both.told.clone()).collect();
             let told = tx.told(&told).await?;
@@ -187,7 +190,7 @@ impl Writer {
                     url: None,
                 })
             });
-            tx.insert_deliveries(&also.collect::<Vec<_>>(), now).await?;
+            tx.insert_deliveries(&also.collect::<Vec<_>>(), now);
         }
         // The database was slow, or somebody else had it: who was told so must find nothing of theirs.
         if jobs.iter().any(|job| job.reply.is_closed()) {

@@ -11,7 +11,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::destination::Settings;
 use crate::domain::id::{DeliveryId, EventId, ReplayId};
 use crate::domain::secret::Secret;
-use crate::store::{EventRow, NewDelivery, Result, Tx};
+use crate::store::{EventRow, NewDelivery, Tx};
 
 /// Where a replay goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,10 +34,7 @@ pub struct Replayed {
 }
 
 /// Makes the deliveries of a replay.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn replay(tx: &mut Tx, roster: &Roster, event: &EventRow, to: ReplayTo, now: Timestamp) -> Result<Replayed> {
+pub fn replay(tx: &mut Tx, roster: &Roster, event: &EventRow, to: ReplayTo, now: Timestamp) -> Replayed {
     let id = ReplayId::new(now);
     let (names, url) = match to {
         ReplayTo::Subscribers => {
@@ -57,8 +54,8 @@ pub async fn replay(tx: &mut Tx, roster: &Roster, event: &EventRow, to: ReplayTo
             url: url.clone(),
         })
         .collect();
-    tx.insert_deliveries(&made, now).await?;
-    Ok(Replayed { id, deliveries: made.into_iter().map(|delivery| delivery.id).collect() })
+    tx.insert_deliveries(&made, now);
+    Replayed { id, deliveries: made.into_iter().map(|delivery| delivery.id).collect() }
 }
 
 /// A webhook to a URL that no destination has, signed with a secret of this installation's own.

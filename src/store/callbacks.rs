@@ -1,9 +1,11 @@
 //! Callbacks, kept byte for byte.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::given::Given;
 use super::lists::{Conditions, Page};
-use super::tx::{Given, Row, Tx, values};
+use super::row::{Row, values};
+use super::tx::Tx;
 use super::{Error, Result};
 use crate::domain::callback::CallbackOutcome;
 use crate::domain::clock::Timestamp;
@@ -88,55 +90,75 @@ const REJECTED_KEPT: i64 = 1000;
 
 const ROW: &str = "id, source, task_id, outcome, detail, trust, event_id, received_at, repeats, repeated_at, remote";
 
-type Sameness = (String, Vec<u8>, &'static str);
+/// Source, task id, fingerprint and outcome.
+type Sameness = (String, String, Vec<u8>, &'static str);
 
 impl Tx {
     /// Keeps callbacks; gives the id of each, in the same order: that of the one it repeats, where it
     /// is the same as a kept one and became the same.
     ///
     /// # Errors
-    /// As the database gives them.
+    /// As the database gives them; one that [`Error::is_taken`] where another instance is keeping the
+    /// same at this moment: asked again, it is a repeat.
     pub async fn keep_callbacks(&mut self, callbacks: Vec<NewCallback>) -> Result<Vec<CallbackId>> {
         let keys: Vec<Sameness> = callbacks.iter().map(sameness).collect();
-        let mut order: HashMap<&Sameness, usize> = HashMap::new();
-        // The first of each kind, how many more there are, and when the last of them came.
-        let mut first: Vec<(NewCallback, i64, Option<Timestamp>)> = Vec::new();
+        // An accepted one is a step reached for the first time, and so never the same as a kept one.
+        let may_repeat = keys.iter().filter(|(.., outcome)| *outcome != CallbackOutcome::Accepted.as_str());
+        let mut ids = self.known_callbacks(may_repeat.collect()).await?;
+        let mut fresh: Vec<NewCallback> = Vec::new();
+        // How often each comes again, and when it last does.
+        let mut repeats: BTreeMap<CallbackId, (i64, Timestamp)> = BTreeMap::new();
         for (callback, key) in callbacks.into_iter().zip(&keys) {
-            if let Some(&at) = order.get(key) {
-                first[at].1 += 1;
-                first[at].2 = Some(callback.received_at);
+            if let Some(id) = ids.get(key) {
+                let repeat = repeats.entry(id.clone()).or_insert((0, callback.received_at));
+                *repeat = (repeat.0 + 1, callback.received_at);
             } else {
-                order.insert(key, first.len());
-                first.push((callback, 0, None));
+                ids.insert(key.clone(), callback.id.clone());
+                fresh.push(callback);
             }
         }
         // One order for all instances, so that two never wait for each other.
-        first.sort_by(|(a, ..), (b, ..)| {
-            (&a.source, &a.fingerprint, a.outcome).cmp(&(&b.source, &b.fingerprint, b.outcome))
-        });
-        let rejected: Vec<String> = first
-            .iter()
-            .filter(|(callback, ..)| callback.outcome == CallbackOutcome::Rejected)
-            .map(|(callback, ..)| callback.source.clone())
-            .collect();
-        let ids = self.upsert_callbacks(first).await?;
+        fresh.sort_by_cached_key(sameness);
+        let rejected = fresh.iter().filter(|callback| callback.outcome == CallbackOutcome::Rejected);
+        let rejected: BTreeSet<String> = rejected.map(|callback| callback.source.clone()).collect();
+        self.insert_callbacks(fresh);
+        self.count_repeats(repeats);
         for source in rejected {
             self.bound_rejected(&source).await?;
         }
         keys.iter().map(|key| ids.get(key).cloned().ok_or(Error::Corrupt { column: "id" })).collect()
     }
 
-    async fn upsert_callbacks(
-        &mut self,
-        callbacks: Vec<(NewCallback, i64, Option<Timestamp>)>,
-    ) -> Result<HashMap<Sameness, CallbackId>> {
-        let mut all = callbacks;
-        let bodies: Vec<Vec<u8>> = all.iter_mut().map(|(callback, ..)| std::mem::take(&mut callback.body)).collect();
-        let each = || all.iter().map(|(callback, ..)| callback);
-        let given = Given::rows(all.len())
+    async fn known_callbacks(&mut self, keys: Vec<&Sameness>) -> Result<HashMap<Sameness, CallbackId>> {
+        let given = Given::rows(keys.len())
+            .text("wanted_source", keys.iter().map(|(source, ..)| source.clone()))
+            .text("wanted_task", keys.iter().map(|(_, task_id, ..)| task_id.clone()))
+            .bytes("wanted", keys.iter().map(|(.., fingerprint, _)| fingerprint.clone()))
+            .text("wanted_outcome", keys.iter().map(|(.., outcome)| (*outcome).to_owned()));
+        let rows = self
+            .bulk_fetch(
+                given,
+                "SELECT id, source, task_id, fingerprint, outcome FROM given JOIN callbacks
+                 ON source = wanted_source AND task_id = wanted_task AND outcome = wanted_outcome
+                     AND fingerprint = wanted",
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let outcome = row.parsed("outcome", CallbackOutcome::parse)?.as_str();
+                let key = (row.text("source")?, row.text("task_id")?, row.bytes("fingerprint")?, outcome);
+                Ok((key, CallbackId::stored(row.text("id")?)))
+            })
+            .collect()
+    }
+
+    fn insert_callbacks(&mut self, mut callbacks: Vec<NewCallback>) {
+        let bodies: Vec<Vec<u8>> = callbacks.iter_mut().map(|callback| std::mem::take(&mut callback.body)).collect();
+        let each = || callbacks.iter();
+        let given = Given::rows(callbacks.len())
             .text("id", each().map(|c| c.id.as_str().to_owned()))
             .text("source", each().map(|c| c.source.clone()))
-            .text("task_id", each().map(|c| c.task_id.clone()))
+            .text("task_id", each().map(|c| c.task_id.clone().unwrap_or_default()))
             .bytes("fingerprint", each().map(|c| c.fingerprint.clone()))
             .text("outcome", each().map(|c| c.outcome.as_str().to_owned()))
             .text("detail", each().map(|c| c.detail.clone()))
@@ -144,33 +166,28 @@ impl Tx {
             .text("event_id", each().map(|c| c.event_id.as_ref().map(|id| id.as_str().to_owned())))
             .text("tasks", each().map(|c| c.tasks.clone()))
             .int("received_at", each().map(|c| c.received_at.0))
-            .int("repeats", all.iter().map(|(_, repeats, _)| *repeats))
-            .time("repeated_at", all.iter().map(|(_, _, at)| *at))
             .text("remote", each().map(|c| c.remote.clone()))
             .text("query", each().map(|c| c.query.clone()))
             .text("headers", each().map(|c| c.headers.clone()))
             .bytes("body", bodies.into_iter());
-        let rows = self
-            .bulk_fetch(
-                given,
-                "INSERT INTO callbacks (id, source, task_id, fingerprint, outcome, detail, trust, event_id, tasks,
-                     received_at, repeats, repeated_at, remote, query, headers, body)
-                 SELECT id, source, task_id, fingerprint, outcome, detail, trust, event_id, tasks,
-                     received_at, repeats, repeated_at, remote, query, headers, body
-                 FROM given WHERE true
-                 ON CONFLICT (source, fingerprint, outcome) DO UPDATE SET
-                     repeats = callbacks.repeats + excluded.repeats + 1,
-                     repeated_at = COALESCE(excluded.repeated_at, excluded.received_at)
-                 RETURNING id, source, fingerprint, outcome",
-            )
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let outcome = row.parsed("outcome", CallbackOutcome::parse)?.as_str();
-                let key = (row.text("source")?, row.bytes("fingerprint")?, outcome);
-                Ok((key, CallbackId::stored(row.text("id")?)))
-            })
-            .collect()
+        self.bulk(
+            given,
+            "INSERT INTO callbacks (id, source, task_id, fingerprint, outcome, detail, trust, event_id, tasks,
+                 received_at, repeats, remote, query, headers, body)
+             SELECT id, source, task_id, fingerprint, outcome, detail, trust, event_id, tasks,
+                 received_at, 0, remote, query, headers, body FROM given",
+        );
+    }
+
+    fn count_repeats(&mut self, repeats: BTreeMap<CallbackId, (i64, Timestamp)>) {
+        let given = Given::rows(repeats.len())
+            .text("repeated", repeats.keys().map(|id| id.as_str().to_owned()))
+            .int("more", repeats.values().map(|(more, _)| *more))
+            .int("last_at", repeats.values().map(|(_, at)| at.0));
+        self.bulk(
+            given,
+            "UPDATE callbacks SET repeats = repeats + more, repeated_at = last_at FROM given WHERE id = repeated",
+        );
     }
 
     async fn bound_rejected(&mut self, source: &str) -> Result<()> {
@@ -218,14 +235,15 @@ impl Tx {
 }
 
 fn sameness(callback: &NewCallback) -> Sameness {
-    (callback.source.clone(), callback.fingerprint.clone(), callback.outcome.as_str())
+    let task_id = callback.task_id.clone().unwrap_or_default();
+    (callback.source.clone(), task_id, callback.fingerprint.clone(), callback.outcome.as_str())
 }
 
 fn read(row: &Row) -> Result<CallbackRow> {
     Ok(CallbackRow {
         id: CallbackId::stored(row.text("id")?),
         source: row.text("source")?,
-        task_id: row.optional_text("task_id")?,
+        task_id: Some(row.text("task_id")?).filter(|id| !id.is_empty()),
         outcome: row.parsed("outcome", CallbackOutcome::parse)?,
         detail: row.optional_text("detail")?,
         trust: row.text("trust")?,

@@ -1,8 +1,10 @@
 //! Deliveries: the rows that are the queue.
 
 use super::Result;
+use super::given::Given;
 use super::lists::{Conditions, Page};
-use super::tx::{Given, Row, Tx, values};
+use super::row::{Row, values};
+use super::tx::Tx;
 use crate::domain::clock::Timestamp;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::id::{DeliveryId, EventId, ReplayId};
@@ -97,10 +99,7 @@ const SELECT: &str = "SELECT d.id, d.event_id, e.type AS event_type, d.destinati
 impl Tx {
     /// Writes deliveries: due now, or held where their destination is disabled. One that is there
     /// already (the same event, destination and replay) stays as it is.
-    ///
-    /// # Errors
-    /// As the database gives them.
-    pub async fn insert_deliveries(&mut self, deliveries: &[NewDelivery], now: Timestamp) -> Result<()> {
+    pub fn insert_deliveries(&mut self, deliveries: &[NewDelivery], now: Timestamp) {
         let given = Given::rows(deliveries.len())
             .text("id", deliveries.iter().map(|d| d.id.as_str().to_owned()))
             .text("event_id", deliveries.iter().map(|d| d.event_id.as_str().to_owned()))
@@ -118,8 +117,7 @@ impl Tx {
                  0, 0, 0, s.disabled_reason, g.now
              FROM given g LEFT JOIN destination_states s ON s.name = g.destination WHERE true
              ON CONFLICT (event_id, destination, replay_id) DO NOTHING",
-        )
-        .await
+        );
     }
 
     /// The destinations that were first told each of these events: (event id, destination).

@@ -1,6 +1,7 @@
 //! Destinations made at run time, and how every destination is faring.
 
-use super::tx::{Row, Tx, values};
+use super::row::{Row, values};
+use super::tx::Tx;
 use super::{Error, Result};
 use crate::domain::clock::Timestamp;
 use crate::domain::destination::Destination;

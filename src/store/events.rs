@@ -1,8 +1,10 @@
 //! Events: written once, in commit order, never altered.
 
 use super::Result;
+use super::given::Given;
 use super::lists::{Conditions, Page};
-use super::tx::{Given, Row, Tx, values};
+use super::row::{Row, values};
+use super::tx::Tx;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Event, EventType};
 
@@ -39,11 +41,9 @@ pub struct EventFilter {
 const ROW: &str = "id, type, source, at, body";
 
 impl Tx {
-    /// Writes events, in this order.
-    ///
-    /// # Errors
-    /// [`super::Error::Content`] where a task would get a second end.
-    pub async fn insert_events(&mut self, events: impl Iterator<Item = &Event>) -> Result<()> {
+    /// Writes events, in this order. A second end of a task is refused when they are handed over, with
+    /// [`super::Error::Content`].
+    pub fn insert_events<'a>(&mut self, events: impl Iterator<Item = &'a Event>) {
         let events: Vec<&Event> = events.collect();
         let given = Given::rows(events.len())
             .text("id", events.iter().map(|e| e.id.as_str().to_owned()))
@@ -57,8 +57,7 @@ impl Tx {
             given,
             "INSERT INTO events (id, type, step, source, task_id, at, body)
              SELECT id, type, step, source, task_id, at, body FROM given",
-        )
-        .await
+        );
     }
 
     /// One event.

@@ -1,7 +1,8 @@
 //! Answers to POSTs that carried an `Idempotency-Key`.
 
 use super::Result;
-use super::tx::{Tx, values};
+use super::row::values;
+use super::tx::Tx;
 use crate::domain::clock::Timestamp;
 
 /// How long an answer is kept: a day (contract §6), in milliseconds.

@@ -1,7 +1,8 @@
 //! API keys, stored only as hashes.
 
 use super::Result;
-use super::tx::{Tx, values};
+use super::row::values;
+use super::tx::Tx;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;
 

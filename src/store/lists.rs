@@ -1,6 +1,6 @@
 //! Filters and pages: lists are newest first, and a page begins after the last id of the one before.
 
-use super::tx::Value;
+use super::row::Value;
 
 /// One page of a list.
 #[derive(Clone, Debug)]

@@ -4,9 +4,9 @@
 //!
 //! 1. Columns are text, 64-bit integers and bytes only. Ids and states are text with a CHECK, times are
 //!    milliseconds, `now` is always bound.
-//! 2. Many rows are bound as [`tx::Given`] and stand in the query as a table named `given`.
-//! 3. What differs is a handful of named places: [`open`], in [`tx`] how `given` is bound and the clause
-//!    that locks what is claimed, and in [`tasks`] how tasks are locked that are not there yet.
+//! 2. Many rows are bound as [`given::Given`] and stand in the query as a table named `given`.
+//! 3. What differs is a handful of named places: [`open`], in [`given`] how many rows are bound, in [`tx`]
+//!    how writes are handed over and the clause that locks what is claimed, and in [`tasks`] how tasks are locked that are not there yet.
 //! 4. Raw bytes are bound as bytes, never inside JSON; a NUL in a text is bound as U+FFFD.
 //!
 //! A state that must not exist is forbidden by the schema, not by care.
@@ -16,10 +16,12 @@ mod deliveries;
 mod destinations;
 mod error;
 mod events;
+mod given;
 mod idempotency;
 mod keys;
 mod lists;
 mod open;
+mod row;
 mod secrets;
 mod settle;
 mod subscriptions;
@@ -43,7 +45,7 @@ pub use open::{SQLITE_VERSION_MIN, lock_sqlite};
 pub use settle::{AttemptRow, NewAttempt, Settled};
 pub use subscriptions::StoredSubscription;
 pub use tasks::TaskFilter;
-pub use tx::Tx;
+pub use tx::{On, Tx};
 
 /// A result of the store.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -68,10 +70,11 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] if none can be had within 3 s.
     pub async fn write(&self) -> Result<Tx> {
-        Ok(match self {
-            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
-        })
+        let on = match self {
+            Self::Sqlite { write, .. } => On::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => On::Postgres(pool.begin().await?),
+        };
+        Ok(on.into())
     }
 
     /// Begins a transaction that reads one consistent state.
@@ -79,10 +82,11 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] if none can be had within 3 s.
     pub async fn read(&self) -> Result<Tx> {
-        Ok(match self {
-            Self::Sqlite { read, .. } => Tx::Sqlite(read.begin().await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
-        })
+        let on = match self {
+            Self::Sqlite { read, .. } => On::Sqlite(read.begin().await?),
+            Self::Postgres(pool) => On::Postgres(pool.begin().await?),
+        };
+        Ok(on.into())
     }
 
     /// Whether no other process can share this database, so that every lease found at start is void.

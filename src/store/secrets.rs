@@ -1,7 +1,8 @@
 //! Secrets that we made and keep: callback tokens, signing secrets, the key that signs callback URLs.
 
 use super::Result;
-use super::tx::{Tx, values};
+use super::row::values;
+use super::tx::Tx;
 use crate::domain::clock::Timestamp;
 use crate::domain::secret::Secret;
 

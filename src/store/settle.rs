@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use super::Result;
-use super::tx::{Given, Row, Tx, values};
+use super::given::Given;
+use super::row::{Row, values};
+use super::tx::Tx;
 use crate::domain::clock::Timestamp;
 use crate::domain::delivery::Settlement;
 use crate::domain::id::AttemptId;
@@ -89,11 +91,11 @@ impl Tx {
             )
             .await?;
         let ours: HashSet<String> = rows.iter().map(|row| row.text("id")).collect::<Result<_>>()?;
-        self.insert_attempts(settled.iter().filter(|s| ours.contains(&s.delivery_id)), now).await?;
+        self.insert_attempts(settled.iter().filter(|s| ours.contains(&s.delivery_id)), now);
         Ok(settled.len() - ours.len())
     }
 
-    async fn insert_attempts(&mut self, settled: impl Iterator<Item = &Settled>, now: Timestamp) -> Result<()> {
+    fn insert_attempts<'a>(&mut self, settled: impl Iterator<Item = &'a Settled>, now: Timestamp) {
         let made: Vec<(&Settled, &NewAttempt)> =
             settled.filter_map(|settled| Some((settled, settled.attempt.as_ref()?))).collect();
         let each = || made.iter().map(|(_, attempt)| *attempt);
@@ -114,8 +116,7 @@ impl Tx {
                  response, next_at)
              SELECT id, delivery_id, number, started_at, duration_ms, outcome, status_code, reason, response, next_at
              FROM given",
-        )
-        .await
+        );
     }
 
     /// The attempts of these deliveries, oldest first.

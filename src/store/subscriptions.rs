@@ -1,7 +1,8 @@
 //! Subscriptions made at run time.
 
 use super::Result;
-use super::tx::{Tx, values};
+use super::row::values;
+use super::tx::Tx;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::EventType;
 use crate::domain::filter::Filter;

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::given::Given;
 use super::lists::{Conditions, Page};
-use super::tx::{Given, Row, Tx, values};
+use super::row::{Row, values};
+use super::tx::Tx;
 use super::{Error, Result};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{EventId, TaskKey};
@@ -43,18 +45,15 @@ impl Tx {
         // Everybody locks in the order of the ids, so that two never wait for each other.
         ids.sort_unstable();
         ids.dedup();
-        if matches!(self, Self::Postgres(_)) {
-            self.insert_placeholders(&ids, now).await?;
+        if self.is_shared() {
+            self.insert_placeholders(&ids, now);
         }
         let given = Given::rows(ids.len())
             .text("wanted_source", ids.iter().map(|(source, _)| source.clone()))
             .text("wanted_task", ids.iter().map(|(_, task)| task.clone()));
         let sql = format!(
             "SELECT {ROW} FROM tasks JOIN given ON source = wanted_source AND task_id = wanted_task {}",
-            match self {
-                Self::Sqlite(_) => "",
-                Self::Postgres(_) => "ORDER BY source, task_id FOR UPDATE OF tasks",
-            }
+            if self.is_shared() { "ORDER BY source, task_id FOR UPDATE OF tasks" } else { "" }
         );
         let rows = self.bulk_fetch(given, &sql).await?;
         let mut tasks = HashMap::with_capacity(rows.len());
@@ -69,7 +68,7 @@ impl Tx {
 
     /// PostgreSQL cannot lock a row that is not there. These rows are seen by nobody else: the fold
     /// writes the true ones over them before the transaction ends.
-    async fn insert_placeholders(&mut self, ids: &[TaskId], now: Timestamp) -> Result<()> {
+    fn insert_placeholders(&mut self, ids: &[TaskId], now: Timestamp) {
         let given = Given::rows(ids.len())
             .text("key", ids.iter().map(|_| TaskKey::new(now).as_str().to_owned()))
             .text("source", ids.iter().map(|(source, _)| source.clone()))
@@ -80,15 +79,11 @@ impl Tx {
                  metadata_origin, first_seen_at, updated_at)
              SELECT key, source, task_id, '', 'pending', '[]', 'callback', 0, '{}', 0, 0, 0 FROM given WHERE true
              ON CONFLICT (source, task_id) DO NOTHING",
-        )
-        .await
+        );
     }
 
     /// Writes tasks as they are, over what was known of them.
-    ///
-    /// # Errors
-    /// As the database gives them.
-    pub async fn save_tasks(&mut self, tasks: &[&Task]) -> Result<()> {
+    pub fn save_tasks(&mut self, tasks: &[&Task]) {
         let each = || tasks.iter().copied();
         let event = |id: &Option<EventId>| id.as_ref().map(|id| id.as_str().to_owned());
         let given = Given::rows(tasks.len())
@@ -124,7 +119,7 @@ impl Tx {
              ON CONFLICT (source, task_id) DO UPDATE SET {}",
             sets.join(", ")
         );
-        self.bulk(given, &sql).await
+        self.bulk(given, &sql);
     }
 
     /// One task.

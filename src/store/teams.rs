@@ -1,7 +1,8 @@
 //! Teams made at run time. A team that the file names exists by that.
 
 use super::Result;
-use super::tx::{Tx, values};
+use super::row::values;
+use super::tx::Tx;
 use crate::domain::clock::Timestamp;
 
 impl Tx {

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use callboard::store::{SQLITE_VERSION_MIN, Tx, lock_sqlite};
+use callboard::store::{On, SQLITE_VERSION_MIN, lock_sqlite};
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::app::{Database, Db, START, both};
@@ -195,12 +195,12 @@ both! {
             ],
         };
         for (question, answer) in expected {
-            let given = match &mut tx {
-                Tx::Sqlite(tx) => {
+            let given = match tx.on() {
+                On::Sqlite(tx) => {
                     let row = sqlx::query(AssertSqlSafe(*question)).fetch_one(&mut **tx).await.unwrap();
                     row.try_get::<String, _>(0).unwrap_or_else(|_| row.get::<i64, _>(0).to_string())
                 }
-                Tx::Postgres(tx) => sqlx::query(AssertSqlSafe(*question)).fetch_one(&mut **tx).await.unwrap().get(0),
+                On::Postgres(tx) => sqlx::query(AssertSqlSafe(*question)).fetch_one(&mut **tx).await.unwrap().get(0),
             };
             assert_eq!((*question, given.as_str()), (*question, *answer));
         }

@@ -105,9 +105,9 @@ fn settled(delivery_id: &str, lease: i64, settlement: Settlement) -> Settled {
 async fn told(store: &Store, task_id: &str, destinations: &[&str]) -> Event {
     let (_, event) = ended(task_id, Status::Completed, START);
     let mut tx = store.write().await.unwrap();
-    tx.insert_events(std::iter::once(&event)).await.unwrap();
+    tx.insert_events(std::iter::once(&event));
     let deliveries: Vec<_> = destinations.iter().map(|name| delivery(&event, name, None)).collect();
-    tx.insert_deliveries(&deliveries, START).await.unwrap();
+    tx.insert_deliveries(&deliveries, START);
     tx.commit().await.unwrap();
     event
 }
@@ -150,9 +150,9 @@ both! {
         let (task, _) = ended("t", Status::Completed, START);
         let (other, _) = ended("u", Status::Failed, later(1));
         let mut tx = store.write().await.unwrap();
-        tx.save_tasks(&[&task, &other]).await.unwrap();
+        tx.save_tasks(&[&task, &other]);
         let changed = Task { progress: None, updated_at: later(9), ..task.clone() };
-        tx.save_tasks(&[&changed]).await.unwrap();
+        tx.save_tasks(&[&changed]);
         tx.commit().await.unwrap();
 
         let mut tx = store.read().await.unwrap();
@@ -183,7 +183,7 @@ both! {
         let made: Vec<Event> = (0..300).map(|n| ended(&format!("t{n}"), Status::Completed, START).1).collect();
         let (_, failed) = ended("other", Status::Failed, later(5));
         let mut tx = store.write().await.unwrap();
-        tx.insert_events(made.iter().chain([&failed])).await.unwrap();
+        tx.insert_events(made.iter().chain([&failed]));
         tx.commit().await.unwrap();
         assert_eq!(database.texts("SELECT id FROM events ORDER BY seq").await[7], [made[7].id.to_string()]);
 
@@ -208,7 +208,10 @@ both! {
 
         let mut tx = store.write().await.unwrap();
         let second_end = ended("t3", Status::Failed, START).1;
-        let refused = tx.insert_events(std::iter::once(&second_end)).await.unwrap_err();
+        let refused = {
+            tx.insert_events(std::iter::once(&second_end));
+            tx.flush().await.unwrap_err()
+        };
         assert!(matches!(refused, Error::Content(_)) && refused.is_taken(), "{refused:?}");
     }
 
@@ -218,7 +221,7 @@ both! {
         let event = told(&store, "t", &["a", "a", "b"]).await;
         let mut tx = store.write().await.unwrap();
         let replay = ReplayId::new(START);
-        tx.insert_deliveries(&[delivery(&event, "a", Some(replay.clone()))], later(5)).await.unwrap();
+        tx.insert_deliveries(&[delivery(&event, "a", Some(replay.clone()))], later(5));
         let mut first = tx.told(std::slice::from_ref(&event.id)).await.unwrap();
         first.sort();
         assert_eq!(first, [(event.id.to_string(), "a".to_owned()), (event.id.to_string(), "b".to_owned())]);
@@ -305,7 +308,7 @@ both! {
         assert_eq!((states[0].failing_since, states[0].failures), (None, 0));
 
         // Disabling held what was pending; what comes now is written as held.
-        tx.insert_deliveries(&[delivery(&event, "a", Some(ReplayId::new(START)))], later(5)).await.unwrap();
+        tx.insert_deliveries(&[delivery(&event, "a", Some(ReplayId::new(START)))], later(5));
         assert!(tx.backlog().await.unwrap().is_empty());
         assert_eq!(tx.enable("a", true, later(6)).await.unwrap(), 2);
         assert_eq!(tx.backlog().await.unwrap(), [("a".into(), later(6))]);

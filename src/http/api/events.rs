@@ -65,7 +65,7 @@ pub(super) async fn replay(services: Data<Services>, request: HttpRequest, id: P
         let to = replay_to(fields.text("destination")?, fields.text("url")?, &roster, &services)?;
         fields.end(&["destination", "url"])?;
         let row = tx.event(&id).await?.ok_or(NO_EVENT)?;
-        let replayed = tell_again(tx, &roster, &row, to, services.clock.now()).await?;
+        let replayed = tell_again(tx, &roster, &row, to, services.clock.now());
         let answer = json!({"replay_id": replayed.id, "event_id": row.id, "deliveries": replayed.deliveries});
         Ok((StatusCode::ACCEPTED, answer))
     })
