@@ -1,7 +1,7 @@
 //! The fold: what a batch of readings makes of the tasks it speaks of. Plain code, no effects; the
 //! recorder loads the tasks before and writes the outcome after, in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::event::{Event, EventType};
 use crate::domain::id::{DeliveryId, EventId};
 use crate::domain::task::{Observation, Provenance, Task, Verdict};
-use crate::store::NewDelivery;
+use crate::store::{NewDelivery, TaskId};
 
 /// What was made of a message's bytes.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Entry {
     }
 
     /// What identifies the tasks it speaks of.
-    pub fn task_ids(&self) -> impl Iterator<Item = (String, String)> + '_ {
+    pub fn task_ids(&self) -> impl Iterator<Item = TaskId> + '_ {
         self.drafts.iter().map(|draft| (self.source.clone(), draft.task.task_id.clone()))
     }
 }
@@ -129,8 +129,10 @@ pub struct Contradiction {
 
 /// Everything that a batch makes.
 pub struct Fold {
-    tasks: HashMap<(String, String), Task>,
-    changed: Vec<(String, String)>,
+    tasks: HashMap<TaskId, Task>,
+    changed: Vec<TaskId>,
+    /// Those that were not known before.
+    made: HashSet<TaskId>,
     now: Timestamp,
     /// Events, in the order in which they happened.
     pub events: Vec<(Event, usize)>,
@@ -142,8 +144,16 @@ pub struct Fold {
 
 impl Fold {
     /// Begins with the tasks that are known.
-    pub fn new(tasks: HashMap<(String, String), Task>, now: Timestamp) -> Self {
-        Self { tasks, changed: Vec::new(), now, events: Vec::new(), deliveries: Vec::new(), contradictions: Vec::new() }
+    pub fn new(tasks: HashMap<TaskId, Task>, now: Timestamp) -> Self {
+        Self {
+            tasks,
+            changed: Vec::new(),
+            made: HashSet::new(),
+            now,
+            events: Vec::new(),
+            deliveries: Vec::new(),
+            contradictions: Vec::new(),
+        }
     }
 
     /// Folds one message in; gives what became of each of its observations.
@@ -156,6 +166,7 @@ impl Fold {
         let id = (entry.source.clone(), seen.task_id.clone());
         let (verdict, event) = match self.tasks.get_mut(&id) {
             None => {
+                self.made.insert(id.clone());
                 self.tasks.insert(id.clone(), draft.task.clone());
                 (draft.verdict, draft.event.clone())
             }
@@ -188,12 +199,17 @@ impl Fold {
         self.events.push((event, many));
     }
 
-    /// The tasks that were folded into, each once.
-    pub fn changed(&self) -> Vec<&Task> {
-        let mut ids: Vec<&(String, String)> = self.changed.iter().collect();
+    /// The tasks that were folded into, each once: those that were not known, and those that were.
+    pub fn changed(&self) -> (Vec<&Task>, Vec<&Task>) {
+        let mut ids: Vec<&TaskId> = self.changed.iter().collect();
         ids.sort_unstable();
         ids.dedup();
-        ids.into_iter().filter_map(|id| self.tasks.get(id)).collect()
+        let changed = ids.into_iter().filter_map(|id| Some((id, self.tasks.get(id)?)));
+        let (mut new, mut known) = (Vec::new(), Vec::new());
+        for (id, task) in changed {
+            if self.made.contains(id) { new.push(task) } else { known.push(task) }
+        }
+        (new, known)
     }
 }
 

@@ -164,7 +164,7 @@ impl Writer {
         let now = self.clock.now();
         let mut tx = self.store.write().await?;
         let ids: Vec<_> = jobs.iter().flat_map(|job| job.entry.task_ids()).collect();
-        let tasks = if ids.is_empty() { Default::default() } else { tx.lock_tasks(ids, now).await? };
+        let tasks = if ids.is_empty() { Default::default() } else { tx.lock_tasks(ids).await? };
         let mut fold = Fold::new(tasks, now);
         let mut receipts: Vec<Receipt> = jobs.iter().map(|job| receipt(&job.entry, fold.take(&job.entry))).collect();
 
@@ -173,7 +173,9 @@ impl Writer {
         for (&at, id) in kept.iter().zip(tx.keep_callbacks(callbacks).await?) {
             receipts[at].callback_id = Some(id);
         }
-        tx.save_tasks(&fold.changed());
+        let (new, known) = fold.changed();
+        tx.insert_tasks(&new);
+        tx.update_tasks(&known);
         let events = std::mem::take(&mut fold.events);
         tx.insert_events(events.iter().map(|(event, _)| event));
         tx.insert_deliveries(&fold.deliveries, now);

@@ -102,9 +102,7 @@ impl Tx {
     /// same at this moment: asked again, it is a repeat.
     pub async fn keep_callbacks(&mut self, callbacks: Vec<NewCallback>) -> Result<Vec<CallbackId>> {
         let keys: Vec<Sameness> = callbacks.iter().map(sameness).collect();
-        // An accepted one is a step reached for the first time, and so never the same as a kept one.
-        let may_repeat = keys.iter().filter(|(.., outcome)| *outcome != CallbackOutcome::Accepted.as_str());
-        let mut ids = self.known_callbacks(may_repeat.collect()).await?;
+        let mut ids = self.known_callbacks(&keys).await?;
         let mut fresh: Vec<NewCallback> = Vec::new();
         // How often each comes again, and when it last does.
         let mut repeats: BTreeMap<CallbackId, (i64, Timestamp)> = BTreeMap::new();
@@ -129,7 +127,7 @@ impl Tx {
         keys.iter().map(|key| ids.get(key).cloned().ok_or(Error::Corrupt { column: "id" })).collect()
     }
 
-    async fn known_callbacks(&mut self, keys: Vec<&Sameness>) -> Result<HashMap<Sameness, CallbackId>> {
+    async fn known_callbacks(&mut self, keys: &[Sameness]) -> Result<HashMap<Sameness, CallbackId>> {
         let given = Given::rows(keys.len())
             .text("wanted_source", keys.iter().map(|(source, ..)| source.clone()))
             .text("wanted_task", keys.iter().map(|(_, task_id, ..)| task_id.clone()))

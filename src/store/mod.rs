@@ -28,6 +28,7 @@ mod subscriptions;
 mod tasks;
 mod teams;
 mod tx;
+mod writer;
 
 use std::time::Duration;
 
@@ -44,8 +45,9 @@ pub use lists::Page;
 pub use open::{SQLITE_VERSION_MIN, lock_sqlite};
 pub use settle::{AttemptRow, NewAttempt, Settled};
 pub use subscriptions::StoredSubscription;
-pub use tasks::TaskFilter;
+pub use tasks::{TaskFilter, TaskId};
 pub use tx::{On, Tx};
+pub use writer::{SqliteTx, Writer, Writing};
 
 /// A result of the store.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -56,7 +58,7 @@ pub enum Store {
     /// A file: one writer, several readers.
     Sqlite {
         /// The one connection that writes.
-        write: SqlitePool,
+        write: Writer,
         /// Connections that can only read.
         read: SqlitePool,
     },
@@ -71,7 +73,7 @@ impl Store {
     /// [`Error::Unavailable`] if none can be had within 3 s.
     pub async fn write(&self) -> Result<Tx> {
         let on = match self {
-            Self::Sqlite { write, .. } => On::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { write, .. } => On::Sqlite(write.begin().await?),
             Self::Postgres(pool) => On::Postgres(pool.begin().await?),
         };
         Ok(on.into())
@@ -83,7 +85,7 @@ impl Store {
     /// [`Error::Unavailable`] if none can be had within 3 s.
     pub async fn read(&self) -> Result<Tx> {
         let on = match self {
-            Self::Sqlite { read, .. } => On::Sqlite(read.begin().await?),
+            Self::Sqlite { read, .. } => On::Sqlite(SqliteTx::Read(read.begin().await?)),
             Self::Postgres(pool) => On::Postgres(pool.begin().await?),
         };
         Ok(on.into())

@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, PgConnection, Row, SqlSafeStr, SqliteConnection};
 
+use super::writer::Writer;
 use super::{ACQUIRE_TIMEOUT, Error, Result, Store};
 use crate::domain::secret::Secret;
 
@@ -53,14 +54,7 @@ impl Store {
         migrator(SQLITE).run_direct(None, &mut first, false).await.map_err(cannot_migrate)?;
         first.close().await?;
 
-        let write = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await?;
+        let write = Writer::new(SqliteConnection::connect_with(&options).await?);
         let read = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -90,8 +84,11 @@ impl Store {
             ("lock_timeout", "1s"),
             ("statement_timeout", "4s"),
             ("idle_in_transaction_session_timeout", "5s"),
-            // A plan made while a table was small would be kept after it has grown.
-            ("plan_cache_mode", "force_custom_plan"),
+            // Every query of ours has an index to go by. A plan that is made while a table is small is
+            // kept, and must not be one that reads the whole table when it has grown.
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)

@@ -12,7 +12,7 @@ use crate::domain::id::{EventId, TaskKey};
 use crate::domain::task::{MetadataOrigin, Status, Task, Via};
 
 /// What identifies a task: its source and the provider's id.
-pub(crate) type TaskId = (String, String);
+pub type TaskId = (String, String);
 
 /// Which tasks to list.
 #[derive(Clone, Debug, Default)]
@@ -36,78 +36,39 @@ const ROW: &str = "key, source, task_id, provider, status, model, progress, outp
     terminal_event, conflict_event";
 
 impl Tx {
-    /// The tasks of these ids that are known, locked until the transaction ends. What is not known is
-    /// locked too: nobody else can make it meanwhile.
+    /// The tasks of these ids that are known, locked until the transaction ends.
     ///
     /// # Errors
     /// As the database gives them.
-    pub(crate) async fn lock_tasks(&mut self, mut ids: Vec<TaskId>, now: Timestamp) -> Result<HashMap<TaskId, Task>> {
+    pub async fn lock_tasks(&mut self, mut ids: Vec<TaskId>) -> Result<HashMap<TaskId, Task>> {
         // Everybody locks in the order of the ids, so that two never wait for each other.
         ids.sort_unstable();
         ids.dedup();
-        if self.is_shared() {
-            self.insert_placeholders(&ids, now);
-        }
         let given = Given::rows(ids.len())
             .text("wanted_source", ids.iter().map(|(source, _)| source.clone()))
             .text("wanted_task", ids.iter().map(|(_, task)| task.clone()));
         let sql = format!(
-            "SELECT {ROW} FROM tasks JOIN given ON source = wanted_source AND task_id = wanted_task {}",
+            "SELECT {ROW} FROM given JOIN tasks ON source = wanted_source AND task_id = wanted_task {}",
             if self.is_shared() { "ORDER BY source, task_id FOR UPDATE OF tasks" } else { "" }
         );
         let rows = self.bulk_fetch(given, &sql).await?;
-        let mut tasks = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            if row.int("first_seen_at")? != PLACEHOLDER {
+        rows.iter()
+            .map(|row| {
                 let task = read(row)?;
-                tasks.insert((task.source.clone(), task.task_id.clone()), task);
-            }
-        }
-        Ok(tasks)
+                Ok(((task.source.clone(), task.task_id.clone()), task))
+            })
+            .collect()
     }
 
-    /// PostgreSQL cannot lock a row that is not there. These rows are seen by nobody else: the fold
-    /// writes the true ones over them before the transaction ends.
-    fn insert_placeholders(&mut self, ids: &[TaskId], now: Timestamp) {
-        let given = Given::rows(ids.len())
-            .text("key", ids.iter().map(|_| TaskKey::new(now).as_str().to_owned()))
-            .text("source", ids.iter().map(|(source, _)| source.clone()))
-            .text("task_id", ids.iter().map(|(_, task)| task.clone()));
-        self.bulk(
-            given,
-            "INSERT INTO tasks (key, source, task_id, provider, status, outputs, observed_via, confirmed, metadata,
-                 metadata_origin, first_seen_at, updated_at)
-             SELECT key, source, task_id, '', 'pending', '[]', 'callback', 0, '{}', 0, 0, 0 FROM given WHERE true
-             ON CONFLICT (source, task_id) DO NOTHING",
-        );
+    /// Writes tasks that were not known. One that another instance has made meanwhile is refused when
+    /// they are handed over, with an error that [`Error::is_taken`]: asked again, it is known.
+    pub fn insert_tasks(&mut self, tasks: &[&Task]) {
+        self.bulk(rows(tasks), &format!("INSERT INTO tasks ({ROW}) SELECT {ROW} FROM given"));
     }
 
-    /// Writes tasks as they are, over what was known of them.
-    pub fn save_tasks(&mut self, tasks: &[&Task]) {
-        let each = || tasks.iter().copied();
-        let event = |id: &Option<EventId>| id.as_ref().map(|id| id.as_str().to_owned());
-        let given = Given::rows(tasks.len())
-            .text("key", each().map(|t| t.key.as_str().to_owned()))
-            .text("source", each().map(|t| t.source.clone()))
-            .text("task_id", each().map(|t| t.task_id.clone()))
-            .text("provider", each().map(|t| t.provider.clone()))
-            .text("status", each().map(|t| t.status.as_str().to_owned()))
-            .text("model", each().map(|t| t.model.clone()))
-            .int("progress", each().map(|t| t.progress.map(i64::from)))
-            .text("outputs", each().map(|t| json(&t.outputs)))
-            .text("error", each().map(|t| t.error.as_ref().and_then(json)))
-            .text("usage", each().map(|t| t.usage.as_ref().and_then(json)))
-            .time("created_at", each().map(|t| t.created_at))
-            .time("completed_at", each().map(|t| t.completed_at))
-            .text("observed_via", each().map(|t| t.observed_via.as_str().to_owned()))
-            .int("confirmed", each().map(|t| i64::from(t.confirmed)))
-            .text("metadata", each().map(|t| json(&t.metadata)))
-            .int("metadata_origin", each().map(|t| t.metadata_origin as i64))
-            .int("first_seen_at", each().map(|t| t.first_seen_at.0))
-            .int("updated_at", each().map(|t| t.updated_at.0))
-            .text("processing_event", each().map(|t| event(&t.processing_event)))
-            .text("terminal_event", each().map(|t| event(&t.terminal_event)))
-            .text("conflict_event", each().map(|t| event(&t.conflict_event)));
+    /// Writes tasks that are known and locked, over what was known of them.
+    pub fn update_tasks(&mut self, tasks: &[&Task]) {
+        // An insert that always conflicts: an update could not name the columns of both sides alike.
         let sets: Vec<String> = ROW
             .split(',')
             .map(str::trim)
@@ -119,7 +80,7 @@ impl Tx {
              ON CONFLICT (source, task_id) DO UPDATE SET {}",
             sets.join(", ")
         );
-        self.bulk(given, &sql);
+        self.bulk(rows(tasks), &sql);
     }
 
     /// One task.
@@ -157,8 +118,33 @@ impl Tx {
     }
 }
 
-/// The `first_seen_at` of a row that only stands for a lock.
-const PLACEHOLDER: i64 = 0;
+/// The rows of `tasks`, column by column.
+fn rows(tasks: &[&Task]) -> Given {
+    let each = || tasks.iter().copied();
+    let event = |id: &Option<EventId>| id.as_ref().map(|id| id.as_str().to_owned());
+    Given::rows(tasks.len())
+        .text("key", each().map(|t| t.key.as_str().to_owned()))
+        .text("source", each().map(|t| t.source.clone()))
+        .text("task_id", each().map(|t| t.task_id.clone()))
+        .text("provider", each().map(|t| t.provider.clone()))
+        .text("status", each().map(|t| t.status.as_str().to_owned()))
+        .text("model", each().map(|t| t.model.clone()))
+        .int("progress", each().map(|t| t.progress.map(i64::from)))
+        .text("outputs", each().map(|t| json(&t.outputs)))
+        .text("error", each().map(|t| t.error.as_ref().and_then(json)))
+        .text("usage", each().map(|t| t.usage.as_ref().and_then(json)))
+        .time("created_at", each().map(|t| t.created_at))
+        .time("completed_at", each().map(|t| t.completed_at))
+        .text("observed_via", each().map(|t| t.observed_via.as_str().to_owned()))
+        .int("confirmed", each().map(|t| i64::from(t.confirmed)))
+        .text("metadata", each().map(|t| json(&t.metadata)))
+        .int("metadata_origin", each().map(|t| t.metadata_origin as i64))
+        .int("first_seen_at", each().map(|t| t.first_seen_at.0))
+        .int("updated_at", each().map(|t| t.updated_at.0))
+        .text("processing_event", each().map(|t| event(&t.processing_event)))
+        .text("terminal_event", each().map(|t| event(&t.terminal_event)))
+        .text("conflict_event", each().map(|t| event(&t.conflict_event)))
+}
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> Option<String> {
     serde_json::to_string(value).ok()

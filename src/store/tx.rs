@@ -7,6 +7,7 @@ use sqlx::{Arguments, AssertSqlSafe, Postgres, Sqlite};
 
 use super::given::Given;
 use super::row::{Row, Value};
+use super::writer::SqliteTx;
 use super::{Error, Result};
 
 /// A transaction. Dropped without [`Tx::commit`], it never was.
@@ -20,7 +21,7 @@ pub struct Tx {
 /// The database's own transaction.
 pub enum On {
     /// On a file.
-    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    Sqlite(SqliteTx),
     /// On a server.
     Postgres(sqlx::Transaction<'static, Postgres>),
 }
@@ -37,12 +38,27 @@ impl Tx {
     /// # Errors
     /// As the database gives them; nothing was done then.
     pub async fn commit(mut self) -> Result<()> {
-        self.flush().await?;
-        match self.on {
-            On::Sqlite(tx) => tx.commit().await?,
-            On::Postgres(tx) => tx.commit().await?,
+        if self.is_shared() {
+            self.flush().await?;
         }
-        Ok(())
+        let (text, arguments) = self.take_waiting()?;
+        match self.on {
+            On::Sqlite(SqliteTx::Write(writing)) => writing.commit(&text, arguments).await,
+            On::Sqlite(SqliteTx::Read(tx)) => Ok(tx.commit().await?),
+            On::Postgres(tx) => Ok(tx.commit().await?),
+        }
+    }
+
+    /// The writes that wait, as one text for SQLite.
+    fn take_waiting(&mut self) -> Result<(String, SqliteArguments)> {
+        let mut text = String::new();
+        let mut arguments = SqliteArguments::default();
+        for (mut given, sql) in std::mem::take(&mut self.waiting) {
+            while !given.is_bound() {
+                text.push_str(&format!("WITH {} {sql};", given.bind(&mut arguments)?));
+            }
+        }
+        Ok((text, arguments))
     }
 
     /// The database's own transaction, to ask it what the store does not know of.
@@ -65,7 +81,14 @@ impl Tx {
     pub(super) async fn execute(&mut self, sql: impl Into<String>, values: Vec<Value>) -> Result<u64> {
         self.flush().await?;
         Ok(match &mut self.on {
-            On::Sqlite(tx) => sqlite(sql.into(), values)?.execute(&mut **tx).await?.rows_affected(),
+            On::Sqlite(tx) => {
+                // On its own: what `BEGIN` is said to have changed would be counted too.
+                let begin = tx.prefix();
+                if !begin.is_empty() {
+                    sqlx::query(begin).execute(&mut **tx).await?;
+                }
+                sqlite(sql.into(), values)?.execute(&mut **tx).await?.rows_affected()
+            }
             On::Postgres(tx) => postgres(sql.into(), values)?.execute(&mut **tx).await?.rows_affected(),
         })
     }
@@ -75,7 +98,8 @@ impl Tx {
         self.flush().await?;
         Ok(match &mut self.on {
             On::Sqlite(tx) => {
-                sqlite(sql.into(), values)?.fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
+                let text = [tx.prefix(), &sql.into()].concat();
+                sqlite(text, values)?.fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
             }
             On::Postgres(tx) => {
                 postgres(sql.into(), values)?.fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
@@ -112,7 +136,7 @@ impl Tx {
             On::Sqlite(tx) => {
                 while !given.is_bound() {
                     let mut arguments = SqliteArguments::default();
-                    let text = format!("WITH {} {sql}", given.bind(&mut arguments)?);
+                    let text = format!("{}WITH {} {sql}", tx.prefix(), given.bind(&mut arguments)?);
                     let query = sqlx::query_with(AssertSqlSafe(text), arguments);
                     answer.extend(query.fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite));
                 }
@@ -129,23 +153,18 @@ impl Tx {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        let waiting = std::mem::take(&mut self.waiting);
-        match &mut self.on {
-            On::Postgres(tx) => {
-                for (given, sql) in waiting {
-                    let text = format!("WITH {} {sql}", given.as_arrays());
-                    sqlx::query_with(AssertSqlSafe(text), given.into_arrays()?).execute(&mut **tx).await?;
-                }
-            }
-            On::Sqlite(tx) => {
-                let mut text = String::new();
-                let mut arguments = SqliteArguments::default();
-                for (mut given, sql) in waiting {
-                    while !given.is_bound() {
-                        text.push_str(&format!("WITH {} {sql};", given.bind(&mut arguments)?));
-                    }
-                }
+        if let On::Sqlite(_) = self.on {
+            let (text, arguments) = self.take_waiting()?;
+            if let On::Sqlite(tx) = &mut self.on {
+                let text = [tx.prefix(), &text].concat();
                 sqlx::query_with(AssertSqlSafe(text), arguments).execute(&mut **tx).await?;
+            }
+            return Ok(());
+        }
+        for (given, sql) in std::mem::take(&mut self.waiting) {
+            if let On::Postgres(tx) = &mut self.on {
+                let text = format!("WITH {} {sql}", given.as_arrays());
+                sqlx::query_with(AssertSqlSafe(text), given.into_arrays()?).execute(&mut **tx).await?;
             }
         }
         Ok(())

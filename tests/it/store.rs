@@ -150,9 +150,12 @@ both! {
         let (task, _) = ended("t", Status::Completed, START);
         let (other, _) = ended("u", Status::Failed, later(1));
         let mut tx = store.write().await.unwrap();
-        tx.save_tasks(&[&task, &other]);
+        tx.insert_tasks(&[&task, &other]);
         let changed = Task { progress: None, updated_at: later(9), ..task.clone() };
-        tx.save_tasks(&[&changed]);
+        let ids = ["t", "u", "v"].map(|id| ("evolink".to_owned(), id.to_owned()));
+        let locked = tx.lock_tasks(ids.to_vec()).await.unwrap();
+        assert_eq!((locked.len(), &locked[&ids[0]]), (2, &task));
+        tx.update_tasks(&[&changed]);
         tx.commit().await.unwrap();
 
         let mut tx = store.read().await.unwrap();
@@ -265,6 +268,17 @@ both! {
         let row = tx.delivery(&ids[0]).await.unwrap().unwrap();
         assert_eq!((row.status, row.finished_at), (DeliveryStatus::Dead, Some(later(8))));
         tx.commit().await.unwrap();
+    }
+
+    async fn a_task_is_made_once(db: Db) {
+        let database = Database::fresh(db);
+        let store = database.store().await;
+        let (task, _) = ended("t", Status::Completed, START);
+        let mut tx = store.write().await.unwrap();
+        tx.insert_tasks(&[&task]);
+        tx.insert_tasks(&[&task]);
+        assert!(tx.commit().await.unwrap_err().is_taken());
+        assert_eq!(store.read().await.unwrap().task("evolink", "t").await.unwrap(), None);
     }
 
     async fn deliveries_are_listed(db: Db) {
