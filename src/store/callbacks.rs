@@ -136,8 +136,8 @@ impl Tx {
         let rows = self
             .bulk_fetch(
                 given,
-                "SELECT id, source, task_id, fingerprint, outcome FROM given JOIN callbacks
-                 ON source = wanted_source AND task_id = wanted_task AND outcome = wanted_outcome
+                "SELECT id, source, task_id, fingerprint, outcome FROM given CROSS JOIN callbacks
+                 WHERE source = wanted_source AND task_id = wanted_task AND outcome = wanted_outcome
                      AND fingerprint = wanted",
             )
             .await?;

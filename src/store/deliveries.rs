@@ -129,7 +129,7 @@ impl Tx {
         let rows = self
             .bulk_fetch(
                 given,
-                "SELECT event_id, destination FROM deliveries JOIN given ON event_id = wanted WHERE replay_id = ''",
+                "SELECT event_id, destination FROM given CROSS JOIN deliveries WHERE event_id = wanted AND replay_id = ''",
             )
             .await?;
         rows.iter().map(|row| Ok((row.text("event_id")?, row.text("destination")?))).collect()
@@ -195,7 +195,7 @@ impl Tx {
                          WHERE t.source = e.source AND t.task_id = e.task_id
                              AND later.destination = d.destination AND later.replay_id = ''
                      ) THEN 1 ELSE 0 END AS BIGINT) AS superseded
-                 FROM given JOIN deliveries d ON d.id = wanted JOIN events e ON e.id = d.event_id",
+                 FROM given CROSS JOIN deliveries d JOIN events e ON e.id = d.event_id WHERE d.id = wanted",
             )
             .await?;
         let mut claimed = rows.iter().map(read_claimed).collect::<Result<Vec<_>>>()?;

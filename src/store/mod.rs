@@ -7,7 +7,9 @@
 //! 2. Many rows are bound as [`given::Given`] and stand in the query as a table named `given`.
 //! 3. What differs is a handful of named places: [`open`], in [`given`] how many rows are bound, in [`tx`]
 //!    how writes are handed over and the clause that locks what is claimed, and in [`tasks`] how tasks are locked that are not there yet.
-//! 4. Raw bytes are bound as bytes, never inside JSON; a NUL in a text is bound as U+FFFD.
+//! 4. What is joined with `given` is written `given CROSS JOIN …`: SQLite then begins with `given`, and
+//!    never reads a whole table for many rows. PostgreSQL is told so when it is opened.
+//! 5. Raw bytes are bound as bytes, never inside JSON; a NUL in a text is bound as U+FFFD.
 //!
 //! A state that must not exist is forbidden by the schema, not by care.
 

@@ -129,7 +129,7 @@ impl Tx {
             .bulk_fetch(
                 given,
                 "SELECT id, delivery_id, number, started_at, duration_ms, outcome, status_code, reason, response, next_at
-                 FROM attempts JOIN given ON delivery_id = wanted",
+                 FROM given CROSS JOIN attempts WHERE delivery_id = wanted",
             )
             .await?;
         let mut attempts = rows.iter().map(read).collect::<Result<Vec<_>>>()?;

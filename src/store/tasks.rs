@@ -48,7 +48,7 @@ impl Tx {
             .text("wanted_source", ids.iter().map(|(source, _)| source.clone()))
             .text("wanted_task", ids.iter().map(|(_, task)| task.clone()));
         let sql = format!(
-            "SELECT {ROW} FROM given JOIN tasks ON source = wanted_source AND task_id = wanted_task {}",
+            "SELECT {ROW} FROM given CROSS JOIN tasks WHERE source = wanted_source AND task_id = wanted_task {}",
             if self.is_shared() { "ORDER BY source, task_id FOR UPDATE OF tasks" } else { "" }
         );
         let rows = self.bulk_fetch(given, &sql).await?;
