@@ -25,6 +25,10 @@ use callboard::domain::task::Metadata;
 use callboard::flow::receive::callback_path;
 use serde::Deserialize;
 
+/// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod load;
 #[path = "../../tests/it/postgres.rs"]
 mod postgres;

@@ -5,12 +5,9 @@ use serde_json::Value;
 use super::section::Section;
 use super::value;
 use crate::channels::{Channel, Field, FieldKind};
-use crate::domain::destination::{Destination, Settings};
+use crate::domain::destination::{CONCURRENCY_MAX, Destination, Settings};
 use crate::domain::pace::Rate;
 use crate::domain::spelling::suggestion;
-
-/// More deliveries at once than this to one place is a slip of the pen.
-const CONCURRENCY_MAX: i64 = 1000;
 
 /// Every destination. One with mistakes is in it too, so that what names it is not a mistake of its own.
 pub(super) fn destinations(section: Section<'_>, channels: &[&dyn Channel]) -> Vec<Destination> {
@@ -34,7 +31,8 @@ fn destination(name: String, mut section: Section<'_>, channels: &[&dyn Channel]
         found.copied().ok_or_else(|| format!("there is no channel `{text}`; {}", suggestion(text, names())))
     });
     let rate = section.read("rate", "a rate such as \"1/s\"", Rate::parse).map(|found| found.value);
-    let concurrency = section.count("concurrency", 1..=CONCURRENCY_MAX).and_then(|count| usize::try_from(count).ok());
+    let concurrency =
+        section.count("concurrency", 1..=i64::from(CONCURRENCY_MAX)).and_then(|count| usize::try_from(count).ok());
     let channel = channel.map(|found| found.value);
     let mut settings = Settings::new();
     if let Some(channel) = channel {

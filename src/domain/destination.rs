@@ -10,6 +10,9 @@ use super::pace::Rate;
 /// A destination's settings, as the configuration or the API gave them: what a channel reads.
 pub type Settings = BTreeMap<String, Value>;
 
+/// So many deliveries at the same time at most: each is a connection of ours and of theirs.
+pub const CONCURRENCY_MAX: u32 = 256;
+
 /// One destination as it was declared. `Debug` hides the settings, in which there are secrets.
 #[derive(Clone, PartialEq)]
 pub struct Destination {

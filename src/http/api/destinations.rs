@@ -12,7 +12,7 @@ use super::list::{invalid, whole};
 use super::post::{Fields, once};
 use crate::channels::{CHANNELS, Channel, FieldKind, channel};
 use crate::config::value::name as check_name;
-use crate::domain::destination::{Destination, Settings};
+use crate::domain::destination::{CONCURRENCY_MAX, Destination, Settings};
 use crate::domain::pace::Rate;
 use crate::domain::signature::new_secret;
 use crate::domain::spelling::suggestion;
@@ -20,8 +20,6 @@ use crate::flow::probe::probe;
 use crate::flow::roster::{Roster, Target};
 use crate::store::DestinationState;
 
-/// So many at once at most: each is a connection of ours and of theirs.
-const CONCURRENCY_MAX: u64 = 256;
 const COMMON: [&str; 5] = ["name", "team", "channel", "rate", "concurrency"];
 const NO_DESTINATION: Problem = Problem::NotFound("there is no destination of this name");
 

@@ -114,12 +114,12 @@ impl Fields {
     }
 
     /// A field that is a number from 1, if it is there.
-    pub(super) fn count(&mut self, name: &str, max: u64) -> Result<Option<usize>, Problem> {
+    pub(super) fn count(&mut self, name: &str, max: u32) -> Result<Option<usize>, Problem> {
         let wrong = || invalid(name, format!("a number from 1 to {max} is expected"));
         match self.0.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
-                let number = value.as_u64().filter(|number| (1..=max).contains(number)).ok_or_else(wrong)?;
+                let number = value.as_u64().filter(|number| (1..=u64::from(max)).contains(number)).ok_or_else(wrong)?;
                 usize::try_from(number).map(Some).map_err(|_| wrong())
             }
         }
