@@ -33,7 +33,12 @@ pub(super) async fn run(file: Option<PathBuf>, env: &Env) -> Done {
     let app = App::build(config, Arc::new(SystemClock)).await?;
     let config = Arc::clone(&app.services.config);
     let key = match &config.server.admin_key {
-        Some(_) => Key::Configured,
+        Some(_) => {
+            let mut tx = app.services.store.write().await?;
+            tx.drop_first_key().await?;
+            tx.commit().await?;
+            Key::Configured
+        }
         None => keep_key(&app.services.store, &config).await?,
     };
     app.life.stop_on_signals().context("signals cannot be listened for")?;

@@ -5,9 +5,11 @@
 //! itself, and what it would still write then is refused by the fencing token.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use rand::RngExt;
 use tokio::sync::{Notify, mpsc};
 
@@ -161,7 +163,9 @@ impl Dispatcher {
     fn ended(&mut self, ended: Finished) {
         self.in_flight -= 1;
         if let Some(lane) = self.lanes.get_mut(&ended.claimed.destination) {
-            lane.end(&ended.report.outcome);
+            // The URLs of replays share a lane, and one that wants rest must not slow the others.
+            let shared = ended.claimed.url.is_some();
+            lane.end(if shared { &Outcome::Interrupted } else { &ended.report.outcome });
         }
         self.finished.push(ended);
     }
@@ -263,7 +267,11 @@ impl Dispatcher {
             let started = tokio::time::Instant::now();
             let report = match sender {
                 _ if claimed.superseded => superseded(),
-                Ok(sender) => attempt(&parts, sender, &claimed, now).await,
+                Ok(sender) => {
+                    // A panic in a channel must not keep its place in the lane, nor hold up a stop.
+                    let tried = AssertUnwindSafe(attempt(&parts, sender, &claimed, now)).catch_unwind().await;
+                    tried.unwrap_or_else(|_| Report::of(Outcome::Failed { reason: "the channel panicked".into() }))
+                }
                 Err(reason) => Report::of(Outcome::Rejected { reason }),
             };
             // The receiver lives as long as the dispatcher, which waits for every one of these.
@@ -303,7 +311,7 @@ impl Dispatcher {
                     disable = disable.or_else(|| Some(format!("only failures since {since}")));
                 }
             }
-            if let Some(until) = tally.pause_until {
+            if let Some(until) = tally.pause_until.filter(|_| name != URL_LANE) {
                 tx.pause(name, until).await?;
             }
             if let Some(reason) = disable.filter(|_| name != URL_LANE) {
@@ -387,7 +395,12 @@ async fn attempt(parts: &Parts, sender: Arc<dyn Sender>, claimed: &Claimed, now:
 fn settled(ended: &Finished, policy: &RetryPolicy, now: Timestamp) -> Settled {
     let Finished { claimed, report, .. } = ended;
     let jitter = rand::rng().random_range(0.0..1.0);
-    let settlement = settle(claimed.failures, &report.outcome, policy, now, jitter);
+    let outcome = match &report.outcome {
+        // There is no destination behind it that somebody could mend and enable.
+        Outcome::Gone { reason } if claimed.url.is_some() => &Outcome::Rejected { reason: reason.clone() },
+        other => other,
+    };
+    let settlement = settle(claimed.failures, outcome, policy, now, jitter);
     let tried = !claimed.superseded && report.outcome != Outcome::Interrupted;
     Settled {
         delivery_id: claimed.id.clone(),

@@ -44,6 +44,14 @@ pub struct Services {
 }
 
 impl Services {
+    /// Takes on settings that were just made. They are durable: if they cannot be read now, the roster
+    /// follows them by itself a moment later.
+    async fn settings_changed(&self) {
+        if let Err(error) = self.roster.reload().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the new settings could not be read yet");
+        }
+    }
+
     /// How deliveries are tried.
     pub fn delivery(&self) -> &Delivery {
         &self.config.delivery

@@ -147,14 +147,15 @@ impl Tx {
         self.hold(name, reason).await
     }
 
-    /// Holds what is pending for a disabled destination and not in anybody's hand.
+    /// Holds what is pending for a destination and not in anybody's hand, if that is disabled still.
     ///
     /// # Errors
     /// As the database gives them.
     pub async fn hold(&mut self, name: &str, reason: &str) -> Result<()> {
         self.execute(
             "UPDATE deliveries SET status = 'held', due_at = NULL, reason = $2
-             WHERE destination = $1 AND status = 'pending' AND lease_until IS NULL",
+             WHERE destination = $1 AND status = 'pending' AND lease_until IS NULL AND EXISTS
+                 (SELECT 1 FROM destination_states WHERE name = $1 AND disabled_at IS NOT NULL)",
             values![name, reason],
         )
         .await?;

@@ -26,12 +26,21 @@ impl Tx {
     /// # Errors
     /// As the database gives them.
     pub async fn put_first_key(&mut self, hash: &str, now: Timestamp) -> Result<()> {
-        self.execute("DELETE FROM keys WHERE name = $1 AND role = 'admin'", values![FIRST_KEY]).await?;
+        self.drop_first_key().await?;
         self.execute(
             "INSERT INTO keys (id, hash, name, role, created_at) VALUES ($1, $2, $3, 'admin', $4)",
             values![KeyId::new(now).as_str(), hash, FIRST_KEY, now],
         )
         .await?;
+        Ok(())
+    }
+
+    /// Lets go of the administrator's key of the first start: another one is configured.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn drop_first_key(&mut self) -> Result<()> {
+        self.execute("DELETE FROM keys WHERE name = $1 AND role = 'admin'", values![FIRST_KEY]).await?;
         Ok(())
     }
 

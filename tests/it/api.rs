@@ -216,6 +216,10 @@ both! {
         app.post_api(&format!("{V1}/destinations"), destination("made")).await.expect(201);
         app.post_api(&format!("{V1}/destinations"), destination("made")).await.expect(409);
         // Two at once: one is made.
+        // More than `server.max_body` is a problem like any other, whatever is in it.
+        let huge = json!({"name": "x".repeat(2 << 20)});
+        let refused = app.post_api(&format!("{V1}/teams"), huge).await.expect(413);
+        assert_eq!(refused.text("type"), "urn:callboard:problem:too-large");
         let body = json!({"name": "raced"});
         let path = format!("{V1}/teams");
         let (one, two) = tokio::join!(app.post_api(&path, body.clone()), app.post_api(&path, body));

@@ -311,6 +311,24 @@ both! {
         }
         app.post_api("/api/v1/events/evt_none/replay", json!({})).await.expect(404);
     }
+
+    async fn the_urls_of_replays_do_not_stand_in_each_others_way(db: Db) {
+        let (gone, busy, well) = (Sink::start().await, Sink::start().await, Sink::start().await);
+        gone.answer(|_| Reply::status(410));
+        busy.answer(|_| Reply::retry_after(429, 3600));
+        let mut app = TestApp::new(db, "").await;
+        let posted = app.evolink("t", "completed").await.expect(200);
+        let path = format!("/api/v1/events/{}/replay", posted.text("event_id"));
+        let mut ends = Vec::new();
+        for sink in [&gone, &busy, &well] {
+            let replayed = app.post_api(&path, json!({"url": sink.url()})).await.expect(202);
+            app.tick_all().await;
+            let id = replayed.body["deliveries"][0].as_str().unwrap().to_owned();
+            ends.push(app.get(&format!("/api/v1/deliveries/{id}")).await.text("status").to_owned());
+        }
+        // Nobody could enable a URL that is no destination's.
+        assert_eq!(ends, ["dead", "pending", "delivered"]);
+    }
 }
 
 /// 5,000 events for a destination that takes one a second. On one database: what is at stake is the

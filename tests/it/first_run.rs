@@ -133,6 +133,24 @@ fn a_second_start_keeps_the_key_and_the_urls() {
 }
 
 #[test]
+fn a_configured_key_takes_the_place_of_the_one_that_was_made() {
+    let place = Place::new();
+    let service = serve(&place);
+    service.get("/tasks");
+    let made = service.bearer();
+    service.stop();
+
+    let configured = "configured-and-long-enough";
+    let service = place.serve_with(&[("CALLBOARD_SERVER__ADMIN_KEY", configured)]);
+    let ask = |bearer: &str| {
+        let url = format!("{}/tasks", service.api);
+        wire::request("GET", &url, &[("Authorization", bearer)], b"").unwrap().status()
+    };
+    assert_eq!((ask(&made), ask(&format!("Bearer {configured}"))), (401, 200));
+    service.stop();
+}
+
+#[test]
 fn a_second_service_on_the_same_file_says_so_and_ends() {
     let place = Place::new();
     let service = serve(&place);

@@ -329,7 +329,10 @@ both! {
         assert_eq!(tx.destination_states().await.unwrap()[0].disabled, None);
         let in_hand = tx.claim("a", 1, later(6), &mine(later(30))).await.unwrap();
         assert_eq!(in_hand.len(), 1, "more than was asked for");
-        tx.hold("a", "later").await.unwrap();
+        // Who saw it disabled before it was enabled, and comes to hold only now, holds nothing.
+        tx.hold("a", "answered 410").await.unwrap();
+        assert_eq!(tx.backlog().await.unwrap(), [("a".into(), later(6))]);
+        tx.disable("a", "answered 410", later(6)).await.unwrap();
         assert_eq!(tx.enable("a", false, later(7)).await.unwrap(), 1);
         assert_eq!(tx.delivery(&in_hand[0]).await.unwrap().unwrap().status, DeliveryStatus::Pending);
         tx.commit().await.unwrap();
@@ -391,6 +394,8 @@ both! {
         assert!(tx.key("hash-1", later(2)).await.unwrap().is_none());
         let key = tx.key("hash-2", later(2)).await.unwrap().unwrap();
         assert_eq!((key.role.as_str(), key.team), ("admin", None));
+        tx.drop_first_key().await.unwrap();
+        assert!(tx.key("hash-2", later(2)).await.unwrap().is_none());
 
         let answer = KeptAnswer { request: "r".into(), status: 201, body: "{}".into() };
         tx.keep_answer("k", &answer, START).await.unwrap();

@@ -1,7 +1,7 @@
 //! Deliveries and their attempts.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
@@ -42,8 +42,8 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Pat
     Ok(HttpResponse::Ok().json(delivery))
 }
 
-pub(super) async fn retry(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Bytes) -> Answer {
-    once(&services, &request, &body, async |tx, fields| {
+pub(super) async fn retry(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
+    once(&services, &request, body, async |tx, fields| {
         fields.end(&[])?;
         let row = tx.delivery(&id).await?.ok_or(NO_DELIVERY)?;
         if tx.retry(&id, services.clock.now()).await? {

@@ -1,7 +1,7 @@
 //! Destinations: made, tested, enabled.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
@@ -40,9 +40,9 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, name: P
     Ok(HttpResponse::Ok().json(view(target, &states)))
 }
 
-pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Bytes) -> Answer {
+pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
     let roster = services.roster.now();
-    let answer = once(&services, &request, &body, async |tx, mut fields| {
+    let answer = once(&services, &request, body, async |tx, mut fields| {
         let now = services.clock.now();
         let (destination, made) = read(&mut fields, &roster, &services)?;
         fields.end(&known(made))?;
@@ -62,7 +62,7 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
         Ok((StatusCode::CREATED, shown))
     })
     .await?;
-    services.roster.reload().await?;
+    services.settings_changed().await;
     Ok(answer)
 }
 
@@ -159,9 +159,14 @@ pub(super) async fn test(services: Data<Services>, request: HttpRequest, name: P
     })))
 }
 
-pub(super) async fn enable(services: Data<Services>, request: HttpRequest, name: Path<String>, body: Bytes) -> Answer {
+pub(super) async fn enable(
+    services: Data<Services>,
+    request: HttpRequest,
+    name: Path<String>,
+    body: Payload,
+) -> Answer {
     let roster = services.roster.now();
-    once(&services, &request, &body, async |tx, mut fields| {
+    once(&services, &request, body, async |tx, mut fields| {
         let held = fields.text("held")?;
         fields.end(&["held"])?;
         roster.targets.get(name.as_str()).ok_or(NO_DESTINATION)?;

@@ -1,7 +1,7 @@
 //! Events, and telling one again.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -59,9 +59,9 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Pat
 
 const NO_EVENT: Problem = Problem::NotFound("there is no event with this id");
 
-pub(super) async fn replay(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Bytes) -> Answer {
+pub(super) async fn replay(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
     let roster = services.roster.now();
-    once(&services, &request, &body, async |tx, mut fields| {
+    once(&services, &request, body, async |tx, mut fields| {
         let to = replay_to(fields.text("destination")?, fields.text("url")?, &roster, &services)?;
         fields.end(&["destination", "url"])?;
         let row = tx.event(&id).await?.ok_or(NO_EVENT)?;

@@ -1,10 +1,12 @@
 //! POSTs: a JSON object in, one transaction, and the same answer again for the same `Idempotency-Key`.
 
 use actix_web::http::StatusCode;
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::super::callbacks::read;
 use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::list::invalid;
@@ -19,12 +21,13 @@ const KEY_MAX: usize = 255;
 pub(super) async fn once(
     services: &Services,
     request: &HttpRequest,
-    body: &[u8],
+    payload: Payload,
     make: impl AsyncFnOnce(&mut Tx, Fields) -> Result<(StatusCode, Value), Problem>,
 ) -> Result<HttpResponse, Problem> {
     auth::admin(request, services).await?;
     let key = idempotency_key(request)?;
-    let fingerprint = hash(&[request.path().as_bytes(), body]);
+    let body = read(payload, services.config.server.max_body).await?;
+    let fingerprint = hash(&[request.path().as_bytes(), &body]);
     let now = services.clock.now();
     let mut tx = services.store.write().await?;
     if let Some(key) = &key
@@ -32,7 +35,7 @@ pub(super) async fn once(
     {
         return again(kept, &fingerprint);
     }
-    let (status, value) = make(&mut tx, Fields::read(body)?).await?;
+    let (status, value) = make(&mut tx, Fields::read(&body)?).await?;
     let text = value.to_string();
     if let Some(key) = key {
         let kept = KeptAnswer { request: fingerprint, status: status.as_u16(), body: text.clone() };

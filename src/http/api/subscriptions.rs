@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, Data};
+use actix_web::web::{Data, Payload};
 use serde_json::{Value, json};
 
 use super::super::problem::Problem;
@@ -31,16 +31,16 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     ))
 }
 
-pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Bytes) -> Answer {
+pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
     let roster = services.roster.now();
-    let answer = once(&services, &request, &body, async |tx, fields| {
+    let answer = once(&services, &request, body, async |tx, fields| {
         let now = services.clock.now();
         let made = read(fields, &roster, SubscriptionId::new(now))?;
         tx.insert_subscription(&made, now).await?;
         Ok((StatusCode::CREATED, view(&made, None)))
     })
     .await?;
-    services.roster.reload().await?;
+    services.settings_changed().await;
     Ok(answer)
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::web::{Bytes, Data};
+use actix_web::web::{Data, Payload};
 use serde_json::json;
 
 use super::super::problem::Problem;
@@ -17,8 +17,8 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     Ok(whole(services.roster.now().teams.iter().map(|name| json!({"name": name})).collect()))
 }
 
-pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Bytes) -> Answer {
-    let answer = once(&services, &request, &body, async |tx, mut fields| {
+pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
+    let answer = once(&services, &request, body, async |tx, mut fields| {
         let name = fields.needed("name")?;
         fields.end(&["name"])?;
         check_name(&name).map_err(|problem| invalid("name", problem))?;
@@ -32,6 +32,6 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
         Ok((StatusCode::CREATED, json!({"name": name})))
     })
     .await?;
-    services.roster.reload().await?;
+    services.settings_changed().await;
     Ok(answer)
 }
