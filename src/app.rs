@@ -137,9 +137,17 @@ impl App {
     pub async fn run(self) -> anyhow::Result<()> {
         let dispatcher = self.dispatcher();
         dispatcher.take_over().await?;
-        self.life.spawn(dispatcher.run());
+        let dispatching = self.life.spawn(dispatcher.run());
         self.life.spawn(follow(Arc::clone(&self.parts.roster), self.life.clone()));
-        self.serve().await
+        // A service that takes in and tells nobody must not go on: whoever started it starts it again.
+        let life = self.life.clone();
+        let dispatched = self.life.spawn(async move {
+            let ended = dispatching.await;
+            life.stop();
+            ended
+        });
+        self.serve().await?;
+        dispatched.await?.context("the dispatcher panicked; nothing is lost, and the next start goes on with it")
     }
 
     /// Serves HTTP only: nothing is sent but by a dispatcher that somebody else drives.
