@@ -1,9 +1,8 @@
 //! A transaction on either database, and the few places where the two differ.
 
-use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, AssertSqlSafe, Postgres, Sqlite};
+use sqlx::{Arguments, AssertSqlSafe, Database, Encode, IntoArguments, Postgres, Sqlite, Type};
 
 use super::given::Given;
 use super::row::{Row, Value};
@@ -41,24 +40,14 @@ impl Tx {
         if self.is_shared() {
             self.flush().await?;
         }
-        let (text, arguments) = self.take_waiting()?;
         match self.on {
-            On::Sqlite(SqliteTx::Write(writing)) => writing.commit(&text, arguments).await,
+            On::Sqlite(SqliteTx::Write(writing)) => {
+                let (text, arguments) = script(self.waiting)?;
+                writing.commit(&text, arguments).await
+            }
             On::Sqlite(SqliteTx::Read(tx)) => Ok(tx.commit().await?),
             On::Postgres(tx) => Ok(tx.commit().await?),
         }
-    }
-
-    /// The writes that wait, as one text for SQLite.
-    fn take_waiting(&mut self) -> Result<(String, SqliteArguments)> {
-        let mut text = String::new();
-        let mut arguments = SqliteArguments::default();
-        for (mut given, sql) in std::mem::take(&mut self.waiting) {
-            while !given.is_bound() {
-                text.push_str(&format!("WITH {} {sql};", given.bind(&mut arguments)?));
-            }
-        }
-        Ok((text, arguments))
     }
 
     /// The database's own transaction, to ask it what the store does not know of.
@@ -87,9 +76,9 @@ impl Tx {
                 if !begin.is_empty() {
                     sqlx::query(begin).execute(&mut **tx).await?;
                 }
-                sqlite(sql.into(), values)?.execute(&mut **tx).await?.rows_affected()
+                bound::<Sqlite>(sql.into(), values)?.execute(&mut **tx).await?.rows_affected()
             }
-            On::Postgres(tx) => postgres(sql.into(), values)?.execute(&mut **tx).await?.rows_affected(),
+            On::Postgres(tx) => bound::<Postgres>(sql.into(), values)?.execute(&mut **tx).await?.rows_affected(),
         })
     }
 
@@ -99,11 +88,14 @@ impl Tx {
         Ok(match &mut self.on {
             On::Sqlite(tx) => {
                 let text = [tx.prefix(), &sql.into()].concat();
-                sqlite(text, values)?.fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
+                bound::<Sqlite>(text, values)?.fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
             }
-            On::Postgres(tx) => {
-                postgres(sql.into(), values)?.fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
-            }
+            On::Postgres(tx) => bound::<Postgres>(sql.into(), values)?
+                .fetch_all(&mut **tx)
+                .await?
+                .into_iter()
+                .map(Row::Postgres)
+                .collect(),
         })
     }
 
@@ -153,38 +145,45 @@ impl Tx {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        if let On::Sqlite(_) = self.on {
-            let (text, arguments) = self.take_waiting()?;
-            if let On::Sqlite(tx) = &mut self.on {
+        let waiting = std::mem::take(&mut self.waiting);
+        match &mut self.on {
+            On::Sqlite(tx) => {
+                let (text, arguments) = script(waiting)?;
                 let text = [tx.prefix(), &text].concat();
                 sqlx::query_with(AssertSqlSafe(text), arguments).execute(&mut **tx).await?;
             }
-            return Ok(());
-        }
-        for (given, sql) in std::mem::take(&mut self.waiting) {
-            if let On::Postgres(tx) = &mut self.on {
-                let text = format!("WITH {} {sql}", given.as_arrays());
-                sqlx::query_with(AssertSqlSafe(text), given.into_arrays()?).execute(&mut **tx).await?;
+            On::Postgres(tx) => {
+                for (given, sql) in waiting {
+                    let text = format!("WITH {} {sql}", given.as_arrays());
+                    sqlx::query_with(AssertSqlSafe(text), given.into_arrays()?).execute(&mut **tx).await?;
+                }
             }
         }
         Ok(())
     }
 }
 
-fn sqlite(sql: String, values: Vec<Value>) -> Result<Query<'static, Sqlite, SqliteArguments>> {
+/// Writes as one text for SQLite.
+fn script(writes: Vec<(Given, String)>) -> Result<(String, SqliteArguments)> {
+    let mut text = String::new();
     let mut arguments = SqliteArguments::default();
-    for value in values {
-        match value {
-            Value::Text(text) => arguments.add(text),
-            Value::Int(number) => arguments.add(number),
+    for (mut given, sql) in writes {
+        while !given.is_bound() {
+            text.push_str(&format!("WITH {} {sql};", given.bind(&mut arguments)?));
         }
-        .map_err(cannot_bind)?;
     }
-    Ok(sqlx::query_with(AssertSqlSafe(sql), arguments))
+    Ok((text, arguments))
 }
 
-fn postgres(sql: String, values: Vec<Value>) -> Result<Query<'static, Postgres, PgArguments>> {
-    let mut arguments = PgArguments::default();
+/// A statement with its values, for either database.
+fn bound<DB>(sql: String, values: Vec<Value>) -> Result<Query<'static, DB, DB::Arguments>>
+where
+    DB: Database,
+    DB::Arguments: IntoArguments<DB>,
+    Option<String>: for<'q> Encode<'q, DB> + Type<DB>,
+    Option<i64>: for<'q> Encode<'q, DB> + Type<DB>,
+{
+    let mut arguments = DB::Arguments::default();
     for value in values {
         match value {
             Value::Text(text) => arguments.add(text),
