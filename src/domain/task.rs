@@ -5,6 +5,7 @@
 //! forward, `pending` → `processing` → one of the three ends, and the first end stays.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -240,6 +241,8 @@ pub struct Observation {
     pub created_at: Option<Timestamp>,
     /// When the provider says it ended.
     pub completed_at: Option<Timestamp>,
+    /// How long the provider says it will take, from its beginning.
+    pub expected: Option<Duration>,
 }
 
 impl Observation {
@@ -256,6 +259,7 @@ impl Observation {
             usage: None,
             created_at: None,
             completed_at: None,
+            expected: None,
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::domain::secret::Secret;
 use crate::domain::task::{Observation, Trust};
 
 mod aivideoapi;
+pub mod api;
 mod evolink;
 mod links;
 mod read;
@@ -73,6 +74,11 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// What was not understood, and where.
     fn interpret(&self, inbound: &Inbound<Verified>) -> Result<Vec<Observation>, Unread>;
+
+    /// How its API is asked. `None` where this build cannot: its tasks are known by their callbacks alone.
+    fn ask(&self) -> Option<&'static dyn api::Ask> {
+        None
+    }
 
     /// The exact body that the provider wants in answer to a callback, where it wants one.
     fn wanted_answer(&self) -> Option<Answer> {
