@@ -21,7 +21,7 @@ fn stands_in_readme(marker: &str, table: &str) {
 #[test]
 fn the_readme_lists_every_provider() {
     let mut table =
-        "| provider | | where the callback URL goes | signs | tries again | asked for its tasks | result links live |\n"
+        "| provider | | where the callback URL goes | signs | tries again | how it is asked | result links live |\n"
             .to_owned();
     table.push_str("|---|---|---|---|---|---|---|\n");
     for provider in PROVIDERS {
