@@ -116,14 +116,13 @@ fn without_anything_it_is_the_contracts_defaults() {
     assert!(config.server.manage_listen.is_none() && config.server.tls.is_none() && config.server.admin_key.is_none());
     assert!(matches!(&config.database, Database::Sqlite(file) if file == Path::new("callboard.db")));
     let sources: Vec<_> = config.sources.iter().map(|source| (&*source.name, &*source.provider)).collect();
-    let names = ["evolink", "aivideoapi", "replicate", "kling3api", "api-in-one"];
-    assert_eq!(sources, names.map(|name| (name, name)));
+    assert_eq!(sources, [("evolink", "evolink"), ("aivideoapi", "aivideoapi"), ("replicate", "replicate")]);
     assert_eq!(config.delivery.timeout, seconds(15));
     let waits = [5, 30, 120, 600, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600].map(seconds);
     assert_eq!(config.delivery.policy.waits, waits);
     assert_eq!(config.delivery.policy.disable_after, seconds(5 * 86_400));
     assert!(config.email.is_none() && config.destinations.is_empty() && config.subscriptions.is_empty());
-    assert_eq!(read("[sources]").sources.len(), names.len());
+    assert_eq!(read("[sources]").sources.len(), 3);
 }
 
 const WHOLE: &str = r#"
@@ -267,7 +266,7 @@ fn mistakes_of_sources() {
     for (keys, wanted) in [
         ("rate = '1/s'", "c.toml:1: sources.evolink: `provider` is missing; write provider = \"evolink\""),
         ("provider = 'evolnk'", "there is no provider `evolnk`; did you mean `evolink`?"),
-        ("provider = 'x'", "it can be `evolink`, `aivideoapi`, `replicate`, `kling3api`, `api-in-one`"),
+        ("provider = 'x'", "it can be `evolink`, `aivideoapi`, `replicate`"),
         ("provider = 'evolink'\ncallback_token = 'short'", "c.toml:3: sources.evolink.callback_token: it is part of"),
         ("provider = 'evolink'\ncallback_token = []", "the list is empty"),
         ("provider = 'evolink'\nsigning_secret = 'whsec_x'", "`evolink` does not sign its callbacks"),
