@@ -18,7 +18,7 @@ impl Provider for FakeProvider {
     }
 
     fn about(&self) -> About {
-        About { title: "", docs: "", callback_url_goes: "", signs: self.signs, retries: "", links_live: "" }
+        About { title: "", docs: None, callback_url_goes: "", signs: self.signs, retries: "", links_live: "" }
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), String> {
