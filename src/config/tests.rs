@@ -4,6 +4,7 @@ use super::*;
 use crate::channels::{Channel, Field, FieldKind, House, Invalid, Limits, Sender};
 use crate::domain::clock::Timestamp;
 use crate::domain::destination::Settings;
+use crate::domain::pace::Rate;
 use crate::domain::task::Observation;
 use crate::providers::{About, Inbound, Provider, Unread, Verified};
 
