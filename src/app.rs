@@ -10,7 +10,6 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::web::Data;
 use actix_web::{App as Actix, HttpServer};
 use anyhow::{Context, anyhow};
-use tokio::sync::Notify;
 
 use crate::channels::{House, Mailer};
 use crate::config::{Config, Database};
@@ -19,7 +18,7 @@ use crate::egress::Egress;
 use crate::flow::dispatch::{Dispatcher, Parts};
 use crate::flow::notice::Notices;
 use crate::flow::receive::Receiver;
-use crate::flow::record::Recorder;
+use crate::flow::record::{Recorder, Wakes};
 use crate::flow::roster::LiveRoster;
 use crate::http::{AdminKey, Front, Services, routes, tls::Certificates};
 use crate::shutdown::Lifecycle;
@@ -92,9 +91,9 @@ impl App {
         let certificates = certificates.map_err(|problem| anyhow!("server.tls: {problem}"))?;
         let store = open_store(&config).await?;
         let roster = LiveRoster::load(config.clone(), house(&config)?, store.clone(), Arc::clone(&clock)).await?;
-        let (life, notices, wake) = (Lifecycle::default(), Notices::default(), Arc::new(Notify::new()));
+        let (life, notices, wakes) = (Lifecycle::default(), Notices::default(), Wakes::default());
         let roster = Arc::new(roster);
-        let recorder = Recorder::start(store.clone(), Arc::clone(&clock), notices.clone(), Arc::clone(&wake), &life);
+        let recorder = Recorder::start(store.clone(), Arc::clone(&clock), notices.clone(), wakes.clone(), &life);
         let parts = Parts {
             store: store.clone(),
             roster: Arc::clone(&roster),
@@ -103,7 +102,7 @@ impl App {
             timeout: config.delivery.timeout,
             owner: owner(&listeners),
             notices: notices.clone(),
-            wake: Arc::clone(&wake),
+            wake: Arc::clone(&wakes.deliveries),
             life: life.clone(),
         };
         let services = Services {
@@ -111,7 +110,7 @@ impl App {
             roster,
             store,
             clock,
-            wake,
+            wake: wakes.deliveries,
             admin: AdminKey::new(config.server.admin_key.as_ref()),
             config: Arc::new(config),
             metrics: telemetry::metrics(),

@@ -69,6 +69,10 @@ ids! {
     DeliveryId = "dlv_";
     /// An attempt: `att_…`.
     AttemptId = "att_";
+    /// A question to a provider, and its answer: `pol_…`.
+    PollId = "pol_";
+    /// A relayed request that makes a task: `int_…`.
+    IntentId = "int_";
     /// A subscription: `sub_…`.
     SubscriptionId = "sub_";
     /// A replay: `rpl_…`.

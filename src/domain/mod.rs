@@ -1,7 +1,7 @@
 //! The words and the rules: pure code, no I/O crate, time always an argument.
 //!
 //! Everything that Callboard decides is decided here and only here: what a status step is
-//! ([`task`]), what an event says ([`event`]), whom it concerns ([`subscription`]), and what becomes
+//! ([`task`]), what is to be done until its end is known ([`watch`]), what an event says ([`event`]), whom it concerns ([`subscription`]), and what becomes
 //! of a delivery after an attempt ([`delivery`]). The rest of the house carries these decisions out.
 
 pub mod callback;
@@ -10,7 +10,9 @@ pub mod delivery;
 pub mod destination;
 pub mod event;
 pub mod filter;
+pub mod follow;
 pub mod id;
+pub mod observation;
 pub mod pace;
 pub mod retry;
 pub mod secret;
@@ -19,3 +21,4 @@ pub mod source;
 pub mod spelling;
 pub mod subscription;
 pub mod task;
+pub mod watch;

@@ -1,111 +1,18 @@
-//! The fold: what a batch of readings makes of the tasks it speaks of. Plain code, no effects; the
+//! The fold: what a batch of messages makes of the tasks it speaks of. Plain code, no effects; the
 //! recorder loads the tasks before and writes the outcome after, in one transaction.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::roster::Roster;
+use super::entry::{Answered, Draft, Entry, Reading, tell};
 use crate::domain::callback::CallbackOutcome;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Event, EventType};
-use crate::domain::id::{DeliveryId, EventId};
-use crate::domain::task::{Observation, Provenance, Task, Verdict};
-use crate::store::{NewDelivery, TaskId};
-
-/// What was made of a message's bytes.
-#[derive(Clone, Debug)]
-pub enum Reading {
-    /// It says this, of at least one task.
-    Said(Vec<Observation>),
-    /// It was not understood.
-    Quarantined {
-        /// The task, where it was found.
-        task_id: Option<String>,
-        /// What was not understood, and where.
-        detail: String,
-    },
-    /// Its signature did not hold.
-    Rejected {
-        /// Why.
-        detail: String,
-    },
-}
-
-/// The bytes of a callback, to be kept.
-#[derive(Clone, Debug)]
-pub struct Arrival {
-    /// The URL's query, as it came.
-    pub query: String,
-    /// The headers as JSON pairs.
-    pub headers: String,
-    /// The body as it came.
-    pub body: Bytes,
-    /// The client's address.
-    pub remote: Option<String>,
-    /// What is to be shown beside the outcome, as that metadata was dropped.
-    pub note: Option<String>,
-}
-
-/// One message on its way into the store.
-pub struct Entry {
-    /// The source it came to.
-    pub source: String,
-    /// The provider behind it.
-    pub provider: &'static str,
-    /// What was made of it.
-    pub reading: Reading,
-    /// Where that comes from.
-    pub from: Provenance,
-    /// When it came.
-    pub received_at: Timestamp,
-    /// Its bytes, where it is a callback.
-    pub arrival: Option<Arrival>,
-    /// Who was there when it came.
-    pub roster: Arc<Roster>,
-    drafts: Vec<Draft>,
-}
-
-/// What an observation makes if its task is not known yet, prepared before the recorder has it.
-#[derive(Clone)]
-struct Draft {
-    task: Task,
-    verdict: Verdict,
-    event: Option<(Event, Vec<String>)>,
-}
-
-impl Entry {
-    /// Takes a message, and prepares what it makes if nothing is known of its tasks: most callbacks are
-    /// the first of their task, and then the recorder has only to write.
-    pub fn new(
-        source: String,
-        provider: &'static str,
-        reading: Reading,
-        from: Provenance,
-        received_at: Timestamp,
-        arrival: Option<Arrival>,
-        roster: Arc<Roster>,
-    ) -> Self {
-        let drafts = match &reading {
-            Reading::Said(observations) => observations
-                .iter()
-                .map(|seen| {
-                    let (mut task, verdict) = Task::first_seen(&source, provider, seen, &from, received_at);
-                    let event = tell(&mut task, verdict, seen, &roster, received_at);
-                    Draft { task, verdict, event }
-                })
-                .collect(),
-            Reading::Quarantined { .. } | Reading::Rejected { .. } => Vec::new(),
-        };
-        Self { source, provider, reading, from, received_at, arrival, roster, drafts }
-    }
-
-    /// What identifies the tasks it speaks of.
-    pub fn task_ids(&self) -> impl Iterator<Item = TaskId> + '_ {
-        self.drafts.iter().map(|draft| (self.source.clone(), draft.task.task_id.clone()))
-    }
-}
+use crate::domain::follow::{Followed, Turn};
+use crate::domain::id::{DeliveryId, EventId, PollId};
+use crate::domain::task::{Observation, Status, Task};
+use crate::domain::watch::{Claim, LastPoll, Plan, Said};
+use crate::providers::api::Told;
+use crate::store::{JudgedCallback, NewDelivery, NewPoll, SavedWatch, TaskId};
 
 /// What became of one observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +23,8 @@ pub struct Folded {
     pub outcome: CallbackOutcome,
     /// The event that it made, or that told the same before.
     pub event_id: Option<EventId>,
+    /// Why, where there is something to say.
+    pub detail: Option<&'static str>,
     /// Whether it is the first that was heard of the task.
     pub is_first: bool,
 }
@@ -131,10 +40,13 @@ pub struct Contradiction {
 
 /// Everything that a batch makes.
 pub struct Fold {
-    tasks: HashMap<TaskId, Task>,
-    changed: Vec<TaskId>,
+    known: HashMap<TaskId, Followed>,
+    /// The tasks that were changed, and the plan of each.
+    changed: HashMap<TaskId, Plan>,
     /// Those that were not known before.
     made: HashSet<TaskId>,
+    /// Those that were watched before.
+    watched: HashSet<TaskId>,
     now: Timestamp,
     /// Events, in the order in which they happened.
     pub events: Vec<(Event, usize)>,
@@ -142,52 +54,159 @@ pub struct Fold {
     pub deliveries: Vec<NewDelivery>,
     /// Conflicts among those events.
     pub contradictions: Vec<Contradiction>,
+    /// Callbacks that claimed an end, now that it is known.
+    pub judged: Vec<JudgedCallback>,
+    /// Answers of providers.
+    pub polls: Vec<NewPoll>,
+    /// Answers that said the same as the one before.
+    pub polls_again: Vec<(PollId, Timestamp)>,
 }
 
 impl Fold {
     /// Begins with the tasks that are known.
-    pub fn new(tasks: HashMap<TaskId, Task>, now: Timestamp) -> Self {
+    pub fn new(known: HashMap<TaskId, Followed>, now: Timestamp) -> Self {
+        let watched = known.iter().filter(|(_, followed)| followed.watch.is_some()).map(|(id, _)| id.clone()).collect();
         Self {
-            tasks,
-            changed: Vec::new(),
+            known,
+            changed: HashMap::new(),
             made: HashSet::new(),
+            watched,
             now,
             events: Vec::new(),
             deliveries: Vec::new(),
             contradictions: Vec::new(),
+            judged: Vec::new(),
+            polls: Vec::new(),
+            polls_again: Vec::new(),
         }
     }
 
     /// Folds one message in; gives what became of each of its observations.
     pub fn take(&mut self, entry: &Entry) -> Vec<Folded> {
-        let Reading::Said(observations) = &entry.reading else { return Vec::new() };
-        observations.iter().zip(&entry.drafts).map(|(seen, draft)| self.take_one(entry, seen, draft)).collect()
+        match &entry.reading {
+            Reading::Said(_) | Reading::Opened(_) => {
+                let both = entry.observations().iter().zip(&entry.drafts);
+                both.map(|(seen, draft)| self.take_one(entry, seen, draft)).collect()
+            }
+            Reading::Answered(answered) => self.take_answer(entry, answered).into_iter().collect(),
+            Reading::Due { task_id } => {
+                self.take_known(entry, task_id, |followed, now| followed.passed(&entry.plan, now)).into_iter().collect()
+            }
+            Reading::Quarantined { .. } | Reading::Rejected { .. } => Vec::new(),
+        }
     }
 
     fn take_one(&mut self, entry: &Entry, seen: &Observation, draft: &Draft) -> Folded {
         let id = (entry.source.clone(), seen.task_id.clone());
-        let is_first = !self.tasks.contains_key(&id);
-        let (verdict, event) = match self.tasks.get_mut(&id) {
-            None => {
-                self.made.insert(id.clone());
-                self.tasks.insert(id.clone(), draft.task.clone());
-                (draft.verdict, draft.event.clone())
-            }
-            Some(task) => {
-                let verdict = task.observe(seen, &entry.from, self.now);
-                (verdict, tell(task, verdict, seen, &entry.roster, self.now))
-            }
-        };
-        let task = &self.tasks[&id];
-        let folded = Folded { is_first, ..folded(task, verdict, seen, event.as_ref()) };
-        if let (Verdict::Conflict { .. }, Some((conflict, _)), Some(told)) = (verdict, &event, &task.terminal_event) {
-            self.contradictions.push(Contradiction { told: told.clone(), conflict: conflict.id.clone() });
+        if self.known.contains_key(&id) {
+            let folded = self.take_known(entry, &seen.task_id, |followed, now| {
+                if let Reading::Opened(opened) = &entry.reading
+                    && followed.intent_id.is_none()
+                {
+                    followed.intent_id.clone_from(&opened.intent_id);
+                }
+                followed.observe(seen, &entry.context(Some(seen), now))
+            });
+            return folded.unwrap_or_else(|| folded_of(&draft.followed.task, &draft.turn, seen.status, None));
         }
-        self.changed.push(id);
-        if let Some((event, audience)) = event {
+        let made = draft.event.as_ref().map(|(event, _)| event.id.clone());
+        let folded = Folded { is_first: true, ..folded_of(&draft.followed.task, &draft.turn, seen.status, made) };
+        self.made.insert(id.clone());
+        self.changed.insert(id.clone(), entry.plan.clone());
+        self.known.insert(id, draft.followed.clone());
+        if let Some((event, audience)) = draft.event.clone() {
+            note_duration(entry, &draft.followed.task, &event);
             self.deliver(event, audience);
         }
         folded
+    }
+
+    /// Folds something into a task that is known; `None` where it is not.
+    fn take_known(
+        &mut self,
+        entry: &Entry,
+        task_id: &str,
+        turn: impl FnOnce(&mut Followed, Timestamp) -> Turn,
+    ) -> Option<Folded> {
+        let id = (entry.source.clone(), task_id.to_owned());
+        let followed = self.known.get_mut(&id)?;
+        let status = entry.observations().first().map(|seen| seen.status);
+        let turn = turn(followed, self.now);
+        let event = turn.tell.map(|told| tell(&mut followed.task, told, &entry.roster, self.now));
+        let made = event.as_ref().map(|(event, _)| event.id.clone());
+        let claimed = turn.tell.and_then(|told| told.claimed);
+        if let Some((event, _)) = &event {
+            note_duration(entry, &followed.task, event);
+        }
+        let folded = folded_of(&followed.task, &turn, status.unwrap_or(followed.task.status), made.clone());
+        if let (Some(_), Some(conflict), Some(told)) = (claimed, &made, &followed.task.terminal_event) {
+            self.contradictions.push(Contradiction { told: told.clone(), conflict: conflict.clone() });
+        }
+        self.judge(turn, &id, made);
+        self.changed.insert(id, entry.plan.clone());
+        if let Some((event, audience)) = event {
+            self.deliver(event, audience);
+        }
+        Some(folded)
+    }
+
+    fn take_answer(&mut self, entry: &Entry, answered: &Answered) -> Option<Folded> {
+        let Answered { task_id, told, key_works, wait, jitter, .. } = answered;
+        let (outcome, detail) = in_words(told);
+        let said = match told {
+            Told::Task(_) => None,
+            Told::NotFound => Some(Said::NotFound { key_works: *key_works }),
+            Told::Refused(_) => Some(Said::Refused),
+            Told::Throttled => Some(Said::Throttled(*wait)),
+            Told::Nothing(_) => Some(Said::Nothing),
+        };
+        self.note_poll(entry, answered, outcome, detail);
+        self.take_known(entry, task_id, |followed, now| match (told, said) {
+            (Told::Task(seen), _) => {
+                let mut context = entry.context(Some(seen), now);
+                context.vouches = true;
+                followed.observe(seen, &context)
+            }
+            (_, Some(said)) => followed.unanswered(said, &entry.context(None, now), *jitter),
+            (_, None) => followed.passed(&entry.plan, now),
+        })
+    }
+
+    /// Keeps the answer, or counts it where it says the same as the one before.
+    fn note_poll(&mut self, entry: &Entry, answered: &Answered, outcome: &str, detail: Option<String>) {
+        let id = (entry.source.clone(), answered.task_id.clone());
+        let Some(watch) = self.known.get_mut(&id).and_then(|followed| followed.watch.as_mut()) else { return };
+        match &watch.last {
+            Some(last) if last.outcome == outcome && last.detail == detail => {
+                self.polls_again.push((last.id.clone(), self.now));
+            }
+            _ => {
+                let poll = PollId::new(self.now);
+                watch.last = Some(LastPoll { id: poll.clone(), outcome: outcome.to_owned(), detail: detail.clone() });
+                self.polls.push(NewPoll {
+                    id: poll,
+                    source: id.0,
+                    task_id: id.1,
+                    outcome: outcome.to_owned(),
+                    detail,
+                    at: self.now,
+                    body: None,
+                });
+            }
+        }
+    }
+
+    fn judge(&mut self, turn: Turn, id: &TaskId, made: Option<EventId>) {
+        let told = made.or_else(|| self.known.get(id).and_then(|followed| followed.task.terminal_event.clone()));
+        let mut judge = |claims: Vec<Claim>, outcome, event_id: Option<EventId>, detail: Option<&str>| {
+            self.judged.extend(claims.into_iter().filter_map(|claim| {
+                let detail = detail.map(str::to_owned);
+                Some(JudgedCallback { id: claim.callback_id?, outcome, event_id: event_id.clone(), detail })
+            }));
+        };
+        judge(turn.confirmed, None, told, None);
+        judge(turn.disputed, Some(CallbackOutcome::Disputed), None, Some("the provider, when asked, denied it"));
+        judge(turn.contrary, Some(CallbackOutcome::Conflict), None, Some("another end was claimed before and is told"));
     }
 
     fn deliver(&mut self, event: Event, audience: Vec<String>) {
@@ -204,44 +223,65 @@ impl Fold {
 
     /// The tasks that were folded into, each once: those that were not known, and those that were.
     pub fn changed(&self) -> (Vec<&Task>, Vec<&Task>) {
-        let mut ids: Vec<&TaskId> = self.changed.iter().collect();
+        let mut ids: Vec<&TaskId> = self.changed.keys().collect();
         ids.sort_unstable();
-        ids.dedup();
-        let changed = ids.into_iter().filter_map(|id| Some((id, self.tasks.get(id)?)));
+        let changed = ids.into_iter().filter_map(|id| Some((id, &self.known.get(id)?.task)));
         let (mut new, mut known) = (Vec::new(), Vec::new());
         for (id, task) in changed {
             if self.made.contains(id) { new.push(task) } else { known.push(task) }
         }
         (new, known)
     }
+
+    /// The tasks as they are now.
+    pub fn into_known(self) -> HashMap<TaskId, Followed> {
+        self.known
+    }
+
+    /// The watches of those tasks: those to be written, and the tasks whose watches end.
+    pub fn watches(&self) -> (Vec<SavedWatch<'_>>, Vec<&TaskId>) {
+        let (mut saved, mut ended) = (Vec::new(), Vec::new());
+        for (id, plan) in &self.changed {
+            let Some(followed) = self.known.get(id) else { continue };
+            match &followed.watch {
+                Some(watch) => {
+                    let intent_id = followed.intent_id.as_deref();
+                    saved.push(SavedWatch { id, watch, look_at: watch.look_at(plan), intent_id });
+                }
+                None if self.watched.contains(id) => ended.push(id),
+                None => {}
+            }
+        }
+        saved.sort_unstable_by_key(|saved| saved.id);
+        ended.sort_unstable();
+        (saved, ended)
+    }
 }
 
-/// Makes the event that a verdict asks for, and finds who is told.
-fn tell(
-    task: &mut Task,
-    verdict: Verdict,
-    seen: &Observation,
-    roster: &Roster,
-    now: Timestamp,
-) -> Option<(Event, Vec<String>)> {
-    let (kind, claimed) = match verdict {
-        Verdict::Advanced(kind) => (kind?, None),
-        Verdict::Conflict { tell: true } => (EventType::TaskConflict, Some(seen.status)),
-        Verdict::Conflict { tell: false } | Verdict::Duplicate | Verdict::Stale => return None,
-    };
-    let event = Event::of_task(kind, task, claimed, now);
-    task.note_event(kind, event.id.clone());
-    let audience = roster.audience(kind, &task.source, &event.body);
-    Some((event, audience))
+/// Remembers how long a task took, from its beginning at the provider, else from when we knew of it.
+fn note_duration(entry: &Entry, task: &Task, event: &Event) {
+    if event.kind == EventType::TaskCompleted {
+        let began = task.created_at.unwrap_or(task.first_seen_at);
+        let took = task.completed_at.unwrap_or(event.at).since(began);
+        entry.roster.durations.note(&task.source, task.model.as_deref(), took);
+    }
 }
 
-fn folded(task: &Task, verdict: Verdict, seen: &Observation, event: Option<&(Event, Vec<String>)>) -> Folded {
-    let made = event.map(|(event, _)| event.id.clone());
-    let (outcome, event_id) = match verdict {
-        Verdict::Advanced(_) => (CallbackOutcome::Accepted, made),
-        Verdict::Duplicate => (CallbackOutcome::Duplicate, task.event_of(seen.status).cloned()),
-        Verdict::Stale => (CallbackOutcome::Stale, None),
-        Verdict::Conflict { .. } => (CallbackOutcome::Conflict, made),
+/// An answer in one word, and what it said, for people.
+fn in_words(told: &Told) -> (&'static str, Option<String>) {
+    match told {
+        Told::Task(seen) => (seen.status.as_str(), None),
+        Told::NotFound => ("not_found", None),
+        Told::Refused(detail) => ("refused", Some(detail.clone())),
+        Told::Throttled => ("throttled", None),
+        Told::Nothing(detail) => ("nothing", Some(detail.clone())),
+    }
+}
+
+fn folded_of(task: &Task, turn: &Turn, status: Status, made: Option<EventId>) -> Folded {
+    let event_id = match turn.outcome {
+        CallbackOutcome::Duplicate => made.or_else(|| task.event_of(status).cloned()),
+        _ => made,
     };
-    Folded { task_id: seen.task_id.clone(), outcome, event_id, is_first: false }
+    Folded { task_id: task.task_id.clone(), outcome: turn.outcome, event_id, detail: turn.detail, is_first: false }
 }

@@ -5,6 +5,8 @@
 //! read: the sources, destinations and subscriptions of this moment.
 
 pub mod dispatch;
+pub mod durations;
+pub mod entry;
 pub mod fold;
 pub mod lane;
 pub mod notice;

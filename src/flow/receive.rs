@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::fold::{Arrival, Entry, Reading};
+use super::entry::{Arrival, Entry, Reading};
 use super::record::{Receipt, Recorder, Unrecorded};
 use super::roster::{ActiveSource, LiveRoster, Roster};
 use crate::domain::callback::{QueryMetadata, query_metadata};
@@ -119,7 +119,6 @@ impl Admitted {
         let metadata = self.metadata(&posted.query);
         let entry = Entry::new(
             self.source.clone(),
-            active.adapter.name(),
             read.reading,
             Provenance {
                 via: Via::Callback,
@@ -157,9 +156,9 @@ enum Kind {
 impl Kind {
     fn of(reading: &Reading) -> Self {
         match reading {
-            Reading::Said(_) | Reading::Quarantined { task_id: Some(_), .. } => Self::Readable,
             Reading::Quarantined { task_id: None, .. } => Self::Unreadable,
             Reading::Rejected { .. } => Self::Rejected,
+            _ => Self::Readable,
         }
     }
 }
@@ -194,6 +193,7 @@ fn arrival(posted: Posted, dropped: &[String]) -> Arrival {
         query: posted.query,
         body: posted.body,
         remote: posted.remote,
+        intent_id: None,
         note: (!dropped.is_empty()).then(|| format!("metadata dropped, over 20 keys or 2 KiB: {}", dropped.join(", "))),
     }
 }

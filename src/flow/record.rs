@@ -13,14 +13,15 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::fold::{Entry, Fold, Folded, Reading};
+use super::entry::{Entry, Reading};
+use super::fold::{Contradiction, Fold, Folded};
 use super::notice::{Notice, Notices};
 use crate::domain::callback::{CallbackOutcome, fingerprint};
-use crate::domain::clock::SharedClock;
+use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::event::Event;
 use crate::domain::id::{CallbackId, DeliveryId};
 use crate::shutdown::Lifecycle;
-use crate::store::{Error, Handed, NewCallback, NewDelivery, Store};
+use crate::store::{Error, Handed, NewCallback, NewDelivery, Store, Tx};
 
 /// So many may wait; whoever comes then is told to come again.
 const QUEUE: usize = 4096;
@@ -61,6 +62,15 @@ struct Job {
     reply: oneshot::Sender<Result<Receipt, Unrecorded>>,
 }
 
+/// Whom the recorder wakes. A wake-up carries no data and is only a hint.
+#[derive(Clone, Debug, Default)]
+pub struct Wakes {
+    /// After a commit that made deliveries.
+    pub deliveries: Arc<Notify>,
+    /// After a commit with a question that is due at once.
+    pub questions: Arc<Notify>,
+}
+
 /// The way to the recorder. Clones lead to the same one.
 #[derive(Clone)]
 pub struct Recorder {
@@ -69,11 +79,11 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts the recorder. `wake` is notified after each commit that made deliveries.
-    pub fn start(store: Store, clock: SharedClock, notices: Notices, wake: Arc<Notify>, life: &Lifecycle) -> Self {
+    /// Starts the recorder.
+    pub fn start(store: Store, clock: SharedClock, notices: Notices, wakes: Wakes, life: &Lifecycle) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let closing = CancellationToken::new();
-        let writer = Writer { store, clock, notices, wake };
+        let writer = Writer { store, clock, notices, wakes };
         life.spawn(run(writer, jobs, closing.clone()));
         Self { queue, closing }
     }
@@ -136,12 +146,14 @@ struct Writer {
     store: Store,
     clock: SharedClock,
     notices: Notices,
-    wake: Arc<Notify>,
+    wakes: Wakes,
 }
 
 struct Written {
     receipts: Vec<Receipt>,
     events: Vec<(Event, usize)>,
+    /// Whether a provider is to be asked at once.
+    asks: bool,
 }
 
 impl Writer {
@@ -199,33 +211,28 @@ impl Writer {
         let (new, known) = fold.changed();
         tx.insert_tasks(&new);
         tx.update_tasks(&known);
-        let events = std::mem::take(&mut fold.events);
-        tx.insert_events(events.iter().map(|(event, _)| event));
+        let (watches, ended) = fold.watches();
+        let asks = watches.iter().any(|saved| saved.watch.ask_at.is_some_and(|at| at <= now));
+        tx.save_watches(&watches);
+        tx.end_watches(&ended);
+        tx.insert_polls(&fold.polls);
+        tx.repeat_polls(&fold.polls_again);
+        tx.insert_events(fold.events.iter().map(|(event, _)| event));
         tx.insert_deliveries(&fold.deliveries, now);
-        if !fold.contradictions.is_empty() {
-            let told: Vec<_> = fold.contradictions.iter().map(|both| both.told.clone()).collect();
-            let told = tx.told(&told).await?;
-            let also = fold.contradictions.iter().flat_map(|both| {
-                let had = told.iter().filter(|(event, _)| event == both.told.as_str());
-                had.map(|(_, destination)| NewDelivery {
-                    id: DeliveryId::new(now),
-                    event_id: both.conflict.clone(),
-                    destination: destination.clone(),
-                    replay_id: None,
-                    url: None,
-                })
-            });
-            tx.insert_deliveries(&also.collect::<Vec<_>>(), now);
-        }
+        tx.judge_callbacks(&fold.judged).await?;
+        tell_contradictions(&mut tx, &fold.contradictions, now).await?;
         // The database was slow, or somebody else had it: who was told so must find nothing of theirs.
         if jobs.iter().any(|job| job.reply.is_closed()) {
             return Ok(None);
         }
         let handed = tx.hand_over().await?;
-        Ok(Some((Written { receipts, events }, handed)))
+        Ok(Some((Written { receipts, events: fold.events, asks }, handed)))
     }
 
     fn answer(&self, batch: Vec<Job>, written: Written) {
+        if written.asks {
+            self.wakes.questions.notify_one();
+        }
         for (event, destinations) in written.events {
             metrics::counter!("callboard_events_total", "type" => event.kind.as_str()).increment(1);
             self.notices.tell(|| Notice::Event {
@@ -236,9 +243,13 @@ impl Writer {
                 task_id: event.task_id,
                 destinations,
             });
-            self.wake.notify_one();
+            self.wakes.deliveries.notify_one();
         }
         for (job, receipt) in batch.into_iter().zip(written.receipts) {
+            if job.entry.arrival.is_none() {
+                let _ = job.reply.send(Ok(receipt));
+                continue;
+            }
             let labels = [("source", job.entry.source.clone()), ("outcome", receipt.outcome.as_str().to_owned())];
             metrics::counter!("callboard_callbacks_total", &labels).increment(1);
             self.notices.tell(|| Notice::Callback {
@@ -254,6 +265,27 @@ impl Writer {
     }
 }
 
+/// A conflict is told to every destination that had the first event, subscribed to it or not.
+async fn tell_contradictions(tx: &mut Tx, contradictions: &[Contradiction], now: Timestamp) -> Result<(), Error> {
+    if contradictions.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<_> = contradictions.iter().map(|both| both.told.clone()).collect();
+    let told = tx.told(&told).await?;
+    let also = contradictions.iter().flat_map(|both| {
+        let had = told.iter().filter(|(event, _)| event == both.told.as_str());
+        had.map(|(_, destination)| NewDelivery {
+            id: DeliveryId::new(now),
+            event_id: both.conflict.clone(),
+            destination: destination.clone(),
+            replay_id: None,
+            url: None,
+        })
+    });
+    tx.insert_deliveries(&also.collect::<Vec<_>>(), now);
+    Ok(())
+}
+
 fn refuse(batch: Vec<Job>, error: &Error) {
     tracing::error!(error = error as &dyn std::error::Error, messages = batch.len(), "not recorded");
     metrics::counter!("callboard_unrecorded_total").increment(batch.len() as u64);
@@ -264,14 +296,16 @@ fn refuse(batch: Vec<Job>, error: &Error) {
 
 fn receipt(entry: &Entry, tasks: Vec<Folded>) -> Receipt {
     let note = entry.arrival.as_ref().and_then(|arrival| arrival.note.clone());
+    let why = tasks.first().and_then(|folded| folded.detail).map(str::to_owned);
+    let outcome = tasks.first().map_or(CallbackOutcome::Quarantined, |folded| folded.outcome);
     let (outcome, detail) = match &entry.reading {
-        Reading::Said(_) => (tasks.first().map_or(CallbackOutcome::Quarantined, |folded| folded.outcome), note),
         Reading::Quarantined { detail, .. } => (CallbackOutcome::Quarantined, Some(detail.clone())),
         Reading::Rejected { detail } => (CallbackOutcome::Rejected, Some(detail.clone())),
+        _ => (outcome, why.or(note)),
     };
     let quarantined_task = match &entry.reading {
         Reading::Quarantined { task_id, .. } => task_id.clone(),
-        Reading::Said(_) | Reading::Rejected { .. } => None,
+        _ => None,
     };
     Receipt { callback_id: None, outcome, tasks, quarantined_task, detail }
 }
@@ -286,7 +320,7 @@ fn new_callback(entry: &Entry, receipt: &Receipt) -> Option<NewCallback> {
         serde_json::Value::Array(all.collect()).to_string()
     });
     Some(NewCallback {
-        id: CallbackId::new(entry.received_at),
+        id: entry.callback_id.clone(),
         source: entry.source.clone(),
         task_id: receipt.task_id().map(str::to_owned),
         fingerprint: fingerprint(&arrival.query, &arrival.body),

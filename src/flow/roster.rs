@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use super::durations::Durations;
 use crate::channels::{Channel, House, Limits, Sender, channel};
 use crate::config::Config;
 use crate::domain::clock::{SharedClock, Timestamp};
@@ -18,6 +19,8 @@ use crate::domain::secret::Secret;
 use crate::domain::signature::new_secret;
 use crate::domain::source::Source;
 use crate::domain::subscription::Subscription;
+use crate::domain::watch::Plan;
+use crate::providers::api::CallbackUrl;
 use crate::providers::{Provider, provider};
 use crate::store::{Result, Store, StoredSubscription, Tx};
 
@@ -27,6 +30,8 @@ pub struct ActiveSource {
     pub source: Source,
     /// What its provider means.
     pub adapter: &'static dyn Provider,
+    /// What its tasks are watched by.
+    pub plan: Plan,
 }
 
 /// A destination, ready to be sent to.
@@ -57,6 +62,8 @@ pub struct Roster {
     pub replay_secret: Secret,
     /// The filters that could not be evaluated, since the start of the process.
     pub faults: Arc<Faults>,
+    /// How long tasks take.
+    pub durations: Arc<Durations>,
     version: i64,
 }
 
@@ -129,7 +136,7 @@ impl LiveRoster {
     /// # Errors
     /// As the database gives them.
     pub async fn load(config: Config, house: House, store: Store, clock: SharedClock) -> Result<Self> {
-        let first = read(&config, &house, &store, clock.now(), Arc::default()).await?;
+        let first = read(&config, &house, &store, clock.now(), Kept::default()).await?;
         Ok(Self { config, house, store, clock, current: ArcSwap::from_pointee(first) })
     }
 
@@ -148,8 +155,9 @@ impl LiveRoster {
     /// # Errors
     /// As the database gives them; the old one stays then.
     pub async fn reload(&self) -> Result<()> {
-        let faults = Arc::clone(&self.now().faults);
-        let next = read(&self.config, &self.house, &self.store, self.clock.now(), faults).await?;
+        let now = self.now();
+        let kept = Kept { faults: Arc::clone(&now.faults), durations: Arc::clone(&now.durations) };
+        let next = read(&self.config, &self.house, &self.store, self.clock.now(), kept).await?;
         self.current.store(Arc::new(next));
         Ok(())
     }
@@ -164,7 +172,14 @@ impl LiveRoster {
     }
 }
 
-async fn read(config: &Config, house: &House, store: &Store, now: Timestamp, faults: Arc<Faults>) -> Result<Roster> {
+/// What one roster hands to the next.
+#[derive(Default)]
+struct Kept {
+    faults: Arc<Faults>,
+    durations: Arc<Durations>,
+}
+
+async fn read(config: &Config, house: &House, store: &Store, now: Timestamp, kept: Kept) -> Result<Roster> {
     let mut tx = store.write().await?;
     let version = tx.settings_version().await?;
     let sources = read_sources(&mut tx, config, now).await?;
@@ -192,7 +207,8 @@ async fn read(config: &Config, house: &House, store: &Store, now: Timestamp, fau
     let url_key = newest(tx.secrets("callback_url", "", now, || Secret::random("")).await?);
     let replay_secret = newest(tx.secrets("replay", "", now, new_secret).await?);
     tx.commit().await?;
-    Ok(Roster { sources, targets, subscriptions, teams, url_key, replay_secret, faults, version })
+    let Kept { faults, durations } = kept;
+    Ok(Roster { sources, targets, subscriptions, teams, url_key, replay_secret, faults, durations, version })
 }
 
 async fn read_sources(tx: &mut Tx, config: &Config, now: Timestamp) -> Result<HashMap<String, ActiveSource>> {
@@ -206,7 +222,9 @@ async fn read_sources(tx: &mut Tx, config: &Config, now: Timestamp) -> Result<Ha
             configured.callback_tokens.clone()
         };
         let source = Source { callback_tokens, ..configured.clone() };
-        sources.insert(configured.name.clone(), ActiveSource { source, adapter });
+        let calls_back = adapter.ask().is_none_or(|ask| ask.api().callback_url != CallbackUrl::Nowhere);
+        let plan = Plan::of(&source, calls_back);
+        sources.insert(configured.name.clone(), ActiveSource { source, adapter, plan });
     }
     Ok(sources)
 }

@@ -46,6 +46,19 @@ pub struct NewCallback {
     pub is_first: bool,
 }
 
+/// What became of a callback that claimed an end.
+#[derive(Clone, Debug)]
+pub struct JudgedCallback {
+    /// Which.
+    pub id: CallbackId,
+    /// What it is now; `None` where that has not changed.
+    pub outcome: Option<CallbackOutcome>,
+    /// The event that tells what it claimed.
+    pub event_id: Option<EventId>,
+    /// Why, for people.
+    pub detail: Option<String>,
+}
+
 /// A callback as lists show it.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields are those of `NewCallback`")]
@@ -194,6 +207,34 @@ impl Tx {
             given,
             "UPDATE callbacks SET repeats = repeats + more, repeated_at = last_at FROM given WHERE id = repeated",
         );
+    }
+
+    /// Writes what became of callbacks that claimed an end, once that is known: their outcome where it is another
+    /// one, the event, and why. One that would then be the same as a kept one stays as it is.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn judge_callbacks(&mut self, judged: &[JudgedCallback]) -> Result<()> {
+        if judged.is_empty() {
+            return Ok(());
+        }
+        // They may be among the writes that wait.
+        self.flush().await?;
+        let each = || judged.iter();
+        let given = Given::rows(judged.len())
+            .text("judged", each().map(|j| j.id.as_str().to_owned()))
+            .text("new_outcome", each().map(|j| j.outcome.map(|outcome| outcome.as_str().to_owned())))
+            .text("new_event", each().map(|j| j.event_id.as_ref().map(|id| id.as_str().to_owned())))
+            .text("new_detail", each().map(|j| j.detail.clone()));
+        self.bulk(
+            given,
+            "UPDATE callbacks SET outcome = COALESCE(new_outcome, outcome), event_id = COALESCE(new_event, event_id),
+                 detail = COALESCE(new_detail, detail)
+             FROM given WHERE id = judged AND NOT EXISTS (
+                 SELECT 1 FROM callbacks same WHERE same.source = callbacks.source AND same.task_id = callbacks.task_id
+                     AND same.outcome = new_outcome AND same.fingerprint = callbacks.fingerprint)",
+        );
+        Ok(())
     }
 
     async fn bound_rejected(&mut self, source: &str) -> Result<()> {

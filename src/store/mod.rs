@@ -24,20 +24,23 @@ mod keys;
 mod lists;
 mod log;
 mod open;
+mod polls;
 mod row;
 mod secrets;
 mod settle;
+mod sources;
 mod subscriptions;
 mod tasks;
 mod teams;
 mod tx;
+mod watches;
 mod writer;
 
 use std::time::Duration;
 
 use sqlx::{PgPool, SqlitePool};
 
-pub use callbacks::{CallbackFilter, CallbackRow, KeptCallback, NewCallback};
+pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback};
 pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Lease, NewDelivery};
 pub use destinations::DestinationState;
 pub use error::Error;
@@ -47,10 +50,13 @@ pub use keys::KeyRow;
 pub use lists::Page;
 pub use log::Handed;
 pub use open::{SQLITE_VERSION_MIN, lock_sqlite};
+pub use polls::{NewPoll, PollRow};
 pub use settle::{AttemptRow, NewAttempt, Settled};
+pub use sources::SourceState;
 pub use subscriptions::StoredSubscription;
 pub use tasks::{TaskFilter, TaskId};
 pub use tx::{On, Tx};
+pub use watches::{Asked, NextAsk, SavedWatch};
 pub use writer::{PostgresTx, SqliteTx, Writer, Writing};
 
 /// A result of the store.

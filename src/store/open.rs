@@ -151,8 +151,14 @@ async fn check_sqlite(connection: &mut SqliteConnection) -> Result<()> {
 
 type Script = (i64, &'static str, &'static str);
 
-const SQLITE: &[Script] = &[(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];
-const POSTGRES: &[Script] = &[(1, "initial", include_str!("../../migrations/postgres/0001_initial.sql"))];
+const SQLITE: &[Script] = &[
+    (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
+    (2, "watching", include_str!("../../migrations/sqlite/0002_watching.sql")),
+];
+const POSTGRES: &[Script] = &[
+    (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
+    (2, "watching", include_str!("../../migrations/postgres/0002_watching.sql")),
+];
 
 fn migrator(scripts: &[Script]) -> Migrator {
     Migrator::with_migrations(

@@ -8,8 +8,10 @@ use super::row::{Row, values};
 use super::tx::Tx;
 use super::{Error, Result};
 use crate::domain::clock::Timestamp;
+use crate::domain::follow::Followed;
 use crate::domain::id::{EventId, TaskKey};
 use crate::domain::task::{MetadataOrigin, Status, Task, Via};
+use crate::domain::watch::Watch;
 
 /// What identifies a task: its source and the provider's id.
 pub type TaskId = (String, String);
@@ -40,7 +42,7 @@ impl Tx {
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn lock_tasks(&mut self, mut ids: Vec<TaskId>) -> Result<HashMap<TaskId, Task>> {
+    pub async fn lock_tasks(&mut self, mut ids: Vec<TaskId>) -> Result<HashMap<TaskId, Followed>> {
         // Everybody locks in the order of the ids, so that two never wait for each other.
         ids.sort_unstable();
         ids.dedup();
@@ -49,19 +51,25 @@ impl Tx {
                 .text("wanted_source", ids.iter().map(|(source, _)| source.clone()))
                 .text("wanted_task", ids.iter().map(|(_, task)| task.clone()))
         };
-        let known = "FROM given CROSS JOIN tasks WHERE source = wanted_source AND task_id = wanted_task";
+        let known = "FROM given CROSS JOIN tasks t LEFT JOIN watches w ON w.source = t.source AND w.task_id = t.task_id
+             WHERE t.source = wanted_source AND t.task_id = wanted_task";
         // Most are new: then there is nothing to lock, and a single write needs no transaction around it. One
         // that comes into being meanwhile refuses that write.
         let glimpse = self.glimpse(wanted(), &format!("SELECT 1 {known} LIMIT 1")).await?;
         if glimpse.is_some_and(|found| found.is_empty()) {
             return Ok(HashMap::new());
         }
-        let lock = if self.is_shared() { "ORDER BY source, task_id FOR UPDATE OF tasks" } else { "" };
-        let rows = self.bulk_fetch(wanted(), &format!("SELECT {ROW} {known} {lock}")).await?;
+        let lock = if self.is_shared() { "ORDER BY t.source, t.task_id FOR UPDATE OF t" } else { "" };
+        let columns: Vec<String> = ROW.split(',').map(|column| format!("t.{}", column.trim())).collect();
+        let columns = columns.join(", ");
+        let watch = "w.vouched, w.ask_at, w.state, w.intent_id";
+        let rows = self.bulk_fetch(wanted(), &format!("SELECT {columns}, {watch} {known} {lock}")).await?;
         rows.iter()
             .map(|row| {
                 let task = read(row)?;
-                Ok(((task.source.clone(), task.task_id.clone()), task))
+                let id = (task.source.clone(), task.task_id.clone());
+                let intent_id = row.optional_text("intent_id")?;
+                Ok((id, Followed { task, watch: read_watch(row)?, intent_id }))
             })
             .collect()
     }
@@ -154,6 +162,12 @@ fn rows(tasks: &[&Task]) -> Given {
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> Option<String> {
     serde_json::to_string(value).ok()
+}
+
+fn read_watch(row: &Row) -> Result<Option<Watch>> {
+    let Some(state) = row.optional_text("state")? else { return Ok(None) };
+    let watch: Watch = serde_json::from_str(&state).map_err(|_| Error::Corrupt { column: "state" })?;
+    Ok(Some(Watch { ask_at: row.optional_time("ask_at")?, vouched: row.int("vouched")? == 1, ..watch }))
 }
 
 fn read(row: &Row) -> Result<Task> {

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use callboard::domain::clock::{ManualClock, Timestamp};
-use callboard::domain::task::{Metadata, MetadataOrigin, Observation, Provenance, Status, Task, Trust, Via};
-use callboard::flow::fold::{Entry, Fold, Reading};
+use callboard::domain::follow::Followed;
+use callboard::domain::task::{Metadata, MetadataOrigin, Observation, Provenance, Status, Trust, Via};
+use callboard::flow::entry::{Entry, Reading};
+use callboard::flow::fold::Fold;
 use callboard::flow::roster::Roster;
 use futures_util::future::join_all;
 use proptest::prelude::*;
@@ -47,7 +49,7 @@ fn entry(said: Said, roster: &Arc<Roster>) -> Entry {
         metadata_origin: MetadataOrigin::Absent,
     };
     let reading = Reading::Said(vec![Observation::new("t", said.status)]);
-    Entry::new("evolink".into(), "evolink", reading, from, START, None, Arc::clone(roster))
+    Entry::new("evolink".into(), reading, from, START, None, Arc::clone(roster))
 }
 
 /// What must be told of a sequence that is taken one after the other, by the rule and not by the code.
@@ -77,16 +79,15 @@ async fn the_fold_tells_one_end_the_first() {
     let mut runner = TestRunner::new(Config { cases: 2000, ..Config::default() });
     runner
         .run(&said(), |all| {
-            let mut known: HashMap<(String, String), Task> = HashMap::new();
+            let mut known: HashMap<(String, String), Followed> = HashMap::new();
             let mut told = Vec::new();
             for batch in batches(&all) {
-                let mut fold = Fold::new(known.clone(), Timestamp(START.0 + 1));
+                let mut fold = Fold::new(known, Timestamp(START.0 + 1));
                 for said in batch {
                     fold.take(&entry(said, &roster));
                 }
-                let (new, changed) = fold.changed();
-                known.extend(new.into_iter().chain(changed).map(|task| (("evolink".into(), "t".into()), task.clone())));
                 told.extend(fold.events.iter().map(|(event, _)| event.kind.as_str()));
+                known = fold.into_known();
             }
             prop_assert_eq!(told, expected(&all));
             Ok(())

@@ -172,7 +172,7 @@ both! {
         let changed = Task { progress: None, updated_at: later(9), ..task.clone() };
         let ids = ["t", "u", "v"].map(|id| ("evolink".to_owned(), id.to_owned()));
         let locked = tx.lock_tasks(ids.to_vec()).await.unwrap();
-        assert_eq!((locked.len(), &locked[&ids[0]]), (2, &task));
+        assert_eq!((locked.len(), &locked[&ids[0]].task, &locked[&ids[0]].watch), (2, &task, &None));
         tx.update_tasks(&[&changed]);
         tx.commit().await.unwrap();
 

@@ -1,0 +1,171 @@
+//! Watches: the tasks whose end is not known, and the queue of questions to their providers.
+
+use super::Result;
+use super::given::Given;
+use super::row::{Row, values};
+use super::tasks::TaskId;
+use super::tx::Tx;
+use crate::domain::clock::Timestamp;
+use crate::domain::watch::Watch;
+
+/// A watch to be written.
+#[derive(Clone, Debug)]
+pub struct SavedWatch<'a> {
+    /// The task.
+    pub id: &'a TaskId,
+    /// What is to be done about it.
+    pub watch: &'a Watch,
+    /// When something is told without an answer.
+    pub look_at: Option<Timestamp>,
+    /// The relayed request that made it.
+    pub intent_id: Option<&'a str>,
+}
+
+/// A question that this process holds the lease of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// The task.
+    pub task_id: String,
+    /// The relayed request that made it.
+    pub intent_id: Option<String>,
+}
+
+/// When the next question is due at a source, among the tasks that somebody stands for or among the others.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NextAsk {
+    /// The source.
+    pub source: String,
+    /// Whether somebody stands for them.
+    pub vouched: bool,
+    /// When.
+    pub ask_at: Timestamp,
+}
+
+impl Tx {
+    /// Writes watches, over what was known of them; nobody has their leases any more.
+    pub fn save_watches(&mut self, watches: &[SavedWatch<'_>]) {
+        let each = || watches.iter();
+        let given = Given::rows(watches.len())
+            .text("source", each().map(|w| w.id.0.clone()))
+            .text("task_id", each().map(|w| w.id.1.clone()))
+            .int("vouched", each().map(|w| i64::from(w.watch.vouched)))
+            .time("ask_at", each().map(|w| w.watch.ask_at))
+            .time("look_at", each().map(|w| w.look_at))
+            .text("intent_id", each().map(|w| w.intent_id.map(str::to_owned)))
+            .text("state", each().map(|w| serde_json::to_string(w.watch).unwrap_or_default()));
+        self.bulk(
+            given,
+            "INSERT INTO watches (source, task_id, vouched, ask_at, look_at, intent_id, state)
+             SELECT source, task_id, vouched, ask_at, look_at, intent_id, state FROM given WHERE true
+             ON CONFLICT (source, task_id) DO UPDATE SET vouched = excluded.vouched, ask_at = excluded.ask_at,
+                 look_at = excluded.look_at, intent_id = COALESCE(excluded.intent_id, watches.intent_id),
+                 state = excluded.state, lease_owner = NULL",
+        );
+    }
+
+    /// Ends watches.
+    pub fn end_watches(&mut self, ids: &[&TaskId]) {
+        let given = Given::rows(ids.len())
+            .text("ended_source", ids.iter().map(|id| id.0.clone()))
+            .text("ended_task", ids.iter().map(|id| id.1.clone()));
+        self.bulk(given, "DELETE FROM watches WHERE (source, task_id) IN (SELECT ended_source, ended_task FROM given)");
+    }
+
+    /// Takes for a process the lease of up to `limit` due questions of a source; they become due again by
+    /// themselves when the lease ends.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn claim_questions(
+        &mut self,
+        source: &str,
+        vouched: bool,
+        limit: usize,
+        now: Timestamp,
+        (owner, until): (&str, Timestamp),
+    ) -> Result<Vec<Asked>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql = format!(
+            "WITH chosen AS MATERIALIZED (
+                 SELECT task_id FROM watches WHERE source = $1 AND vouched = $2 AND ask_at <= $3
+                 ORDER BY ask_at LIMIT $4 {})
+             UPDATE watches SET ask_at = $5, lease_owner = $6
+             WHERE source = $1 AND task_id IN (SELECT task_id FROM chosen) AND ask_at <= $3
+             RETURNING task_id, intent_id",
+            self.lock_clause()
+        );
+        let rows = self.fetch(sql, values![source, i64::from(vouched), now, limit, until, owner]).await?;
+        rows.iter()
+            .map(|row| Ok(Asked { task_id: row.text("task_id")?, intent_id: row.optional_text("intent_id")? }))
+            .collect()
+    }
+
+    /// When the next question is due at each of these sources. Its cost grows with the sources, not with the tasks.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn next_questions(&mut self, sources: &[&str]) -> Result<Vec<NextAsk>> {
+        let both = || sources.iter().flat_map(|source| [(*source, 0), (*source, 1)]);
+        let given = Given::rows(sources.len() * 2)
+            .text("wanted_source", both().map(|(source, _)| source.to_owned()))
+            .int("wanted", both().map(|(_, vouched)| vouched));
+        let rows = self
+            .bulk_fetch(
+                given,
+                "SELECT wanted_source, wanted, (SELECT min(ask_at) FROM watches
+                     WHERE source = wanted_source AND vouched = wanted AND ask_at IS NOT NULL) AS ask_at
+                 FROM given",
+            )
+            .await?;
+        let read = |row: &Row| {
+            let Some(ask_at) = row.optional_time("ask_at")? else { return Ok(None) };
+            Ok(Some(NextAsk { source: row.text("wanted_source")?, vouched: row.int("wanted")? == 1, ask_at }))
+        };
+        rows.iter().map(read).filter_map(Result::transpose).collect()
+    }
+
+    /// Up to `limit` tasks about which something is to be told without an answer, the longest due first.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn due_looks(&mut self, now: Timestamp, limit: i64) -> Result<Vec<TaskId>> {
+        let sql = "SELECT source, task_id FROM watches WHERE look_at <= $1 ORDER BY look_at LIMIT $2";
+        let rows = self.fetch(sql, values![now, limit]).await?;
+        rows.iter().map(|row| Ok((row.text("source")?, row.text("task_id")?))).collect()
+    }
+
+    /// When the next of them is due.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn next_look(&mut self) -> Result<Option<Timestamp>> {
+        let row = self.fetch_one("SELECT min(look_at) AS at FROM watches WHERE look_at IS NOT NULL", values![]).await?;
+        Ok(row.map(|row| row.optional_time("at")).transpose()?.flatten())
+    }
+
+    /// Voids the leases of questions that a process had in hand when it died, or with `None` of all: they
+    /// are due at once. Gives how many.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn void_questions(&mut self, owner: Option<&str>, now: Timestamp) -> Result<u64> {
+        self.execute(
+            "UPDATE watches SET ask_at = $1, lease_owner = NULL
+             WHERE ask_at IS NOT NULL AND lease_owner IS NOT NULL AND COALESCE($2, lease_owner) = lease_owner",
+            values![now, owner],
+        )
+        .await
+    }
+
+    /// Tasks of a source that were not asked for, as there was no key, are asked for from now on. Gives how many.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn ask_the_unasked(&mut self, source: &str, now: Timestamp) -> Result<u64> {
+        self.execute(
+            "UPDATE watches SET ask_at = $2 WHERE source = $1 AND ask_at IS NULL AND look_at IS NOT NULL",
+            values![source, now],
+        )
+        .await
+    }
+}
