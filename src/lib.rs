@@ -48,4 +48,6 @@ pub mod http;
 
 pub mod app;
 
+pub mod demo;
+
 pub mod cli;

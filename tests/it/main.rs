@@ -29,6 +29,7 @@ mod receive;
 mod record;
 mod schema;
 mod signed;
+mod simulator;
 mod sink;
 mod stop;
 mod store;
