@@ -17,6 +17,7 @@ use crate::egress::Egress;
 use crate::shutdown::Lifecycle;
 
 mod agenda;
+mod chronicle;
 mod dialect;
 mod draw;
 mod faults;
@@ -25,15 +26,22 @@ mod listener;
 mod plan;
 mod provider;
 mod requests;
+mod sinks;
+mod submission;
+mod summary;
 mod task;
 mod told;
 
+pub use chronicle::Chronicle;
 pub use draw::Weights;
 pub use faults::{BatchFault, Down, Faults};
 pub use journal::{Happening, Journal, Taken, TaskName, What};
 pub use plan::{Calls, Due, End, Plan, Says, State, Tempo};
 pub use provider::SimulatedProvider;
 pub use requests::{KeySeen, Request};
+pub use sinks::{Mail, MailSink, Sinks, SlackAnswer, SlackSink, Webhook, WebhookSink};
+pub use submission::{Submission, Submissions};
+pub use summary::{Row, Sink, Summary};
 pub use task::{FORGED_HOST, SimulatedTask};
 pub use told::Told;
 
@@ -72,6 +80,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Simulator {
     providers: Vec<Arc<SimulatedProvider>>,
+    options: Options,
 }
 
 impl Simulator {
@@ -87,7 +96,7 @@ impl Simulator {
         let seeds = (0..).map(|place| options.seed.wrapping_add(place));
         let providers = dialect::DIALECTS.iter().zip(seeds);
         let providers = providers.map(|(dialect, seed)| SimulatedProvider::start(*dialect, seed, &around));
-        Ok(Self { providers: providers.collect::<io::Result<_>>()? })
+        Ok(Self { providers: providers.collect::<io::Result<_>>()?, options: *options })
     }
 
     /// Every provider.
@@ -98,6 +107,12 @@ impl Simulator {
     /// The provider of this name.
     pub fn provider(&self, name: &str) -> Option<&Arc<SimulatedProvider>> {
         self.providers.iter().find(|provider| provider.name() == name)
+    }
+
+    /// Generation requests without end, each with a plan that its provider knows already; the same seed gives
+    /// the same ones.
+    pub fn submissions(&self) -> Submissions {
+        Submissions::new(&self.providers, self.options.weights, self.options.seed)
     }
 
     /// Posts every callback that is due by now and waits for the answers: for tests, which move the clock.

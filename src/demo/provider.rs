@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use super::Options;
 use super::agenda::{Agenda, Post};
 use super::dialect::{Dialect, Refusal};
-use super::draw::Weights;
+use super::draw::{Habits, Weights};
 use super::faults::{Down, Faults};
 use super::journal::{Journal, Taken, TaskName, What};
 use super::listener::{Answers, Asked, Port, Reply};
@@ -122,6 +122,10 @@ impl SimulatedProvider {
     /// Its name, as in `provider = "…"`.
     pub fn name(&self) -> &'static str {
         self.dialect.name()
+    }
+
+    pub(super) fn habits(&self) -> &'static Habits {
+        self.dialect.habits()
     }
 
     /// What is wrong with it.
