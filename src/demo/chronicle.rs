@@ -9,6 +9,9 @@ use super::summary::{Row, Sink, Summary};
 use super::told::Told;
 use crate::domain::clock::Timestamp;
 
+/// So many characters are shown of what was written for others to read.
+const SHOWN: usize = 72;
+
 /// Everything that was heard, and the lines that came of it.
 #[derive(Debug, Default)]
 pub struct Chronicle {
@@ -77,7 +80,7 @@ impl Chronicle {
             What::Got { sink, line: text, taken } => {
                 self.sink(sink, *taken);
                 let what = if *taken { "got" } else { "refused" };
-                vec![line(at, sink, what, text)]
+                vec![line(at, sink, what, &short(text))]
             }
         }
     }
@@ -277,6 +280,14 @@ fn how_known(event: &Told) -> String {
     let via = event.observed_via.as_ref().map(|via| format!(", known by {via}")).unwrap_or_default();
     let confirmed = if event.confirmed { ", confirmed" } else { "" };
     format!("{via}{confirmed}")
+}
+
+/// A text, cut off where it is too long for a line.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// `800 ms`, `42 s`, `3 m 5 s`.

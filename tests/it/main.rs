@@ -31,6 +31,7 @@ mod schema;
 mod signed;
 mod simulator;
 mod sink;
+mod sinks;
 mod stop;
 mod store;
 mod subscribe;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use callboard::demo::{
     BatchFault, Calls, Down, End, Faults, Journal, KeySeen, Options, Plan, Request, SimulatedProvider, Simulator,
 };
-use callboard::domain::clock::{Clock, ManualClock, SharedClock};
+use callboard::domain::clock::{Clock, ManualClock, SharedClock, SystemClock};
 use callboard::shutdown::Lifecycle;
 use serde_json::{Value, json};
 
@@ -273,6 +273,12 @@ async fn faults_come_and_go() {
         assert_eq!(answer.body["error"]["code"], json!(code));
         assert_eq!(answer.header("retry-after"), faults.throttled.map(|_| "30"));
     }
+    let slow = Faults { latency: Duration::from_millis(30), ..Faults::default() };
+    provider.set_faults(slow);
+    let begun = std::time::Instant::now();
+    answer(get()).await.expect(200);
+    assert!(begun.elapsed() >= slow.latency);
+
     provider.set_faults(Faults { down: Some(Down::Closed), ..Faults::default() });
     assert!(get().send().await.is_err());
     assert_eq!(provider.requests().last().unwrap().status, None);
@@ -318,6 +324,33 @@ async fn speed_divides_all_times_and_the_clock_stands_on_every_request() {
     place.pass(1).await;
     assert_eq!((place.status(&id).await.as_str(), sink.count()), ("completed", 1));
     assert_eq!(seconds(&place.provider("evolink").requests()), [0, 1, 2]);
+}
+
+/// With the system's clock, as the demo has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_runs_by_itself_and_stops_when_it_is_told_to() {
+    let (life, clock, sink) = (Lifecycle::default(), Arc::new(SystemClock) as SharedClock, Sink::start().await);
+    let options = Options { speed: 1000.0, ..Options::default() };
+    let simulator = Simulator::start(&options, &clock, &Journal::default(), &life).unwrap();
+    simulator.run(&life);
+    let provider = simulator.provider("evolink").unwrap();
+    let ask = |body: String| {
+        let request = reqwest::Client::new().post(format!("{}{VIDEOS}", provider.base_url));
+        answer(request.bearer_auth(provider.api_key.expose()).body(body))
+    };
+    provider.plan_next(Plan { calls: Calls::FiveAtOnce, ..Plan::default() });
+    provider.plan_next(Plan { calls: Calls::OutOfOrder, ..Plan::default() });
+    ask(order(&sink.url()).to_string()).await.expect(200);
+    ask(order(&sink.url()).to_string()).await.expect(200);
+    sink.wait_for(7).await;
+
+    provider.set_faults(Faults { down: Some(Down::Hangs), ..Faults::default() });
+    let url = format!("{}/v1/tasks/x", provider.base_url);
+    let hanging = tokio::spawn(reqwest::Client::new().get(url).send());
+    provider.asked(3).await;
+    life.stop();
+    life.drained(Duration::MAX).await;
+    assert!(hanging.await.unwrap().is_err());
 }
 
 /// The very service: what is simulated is what its adapters read.

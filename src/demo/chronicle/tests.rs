@@ -169,3 +169,10 @@ fn spans_are_written_as_people_do() {
         assert_eq!(span(Duration::from_millis(millis)), text);
     }
 }
+
+#[test]
+fn a_long_text_is_cut_between_characters() {
+    assert_eq!(short("日落"), "日落");
+    assert_eq!(short(&"日".repeat(SHOWN)), "日".repeat(SHOWN));
+    assert_eq!(short(&"日".repeat(SHOWN + 1)), format!("{}…", "日".repeat(SHOWN)));
+}
