@@ -17,9 +17,9 @@ use crate::channels::{CHANNELS, Channel};
 use crate::domain::destination::Destination;
 use crate::domain::event::EventType;
 use crate::domain::filter::Filter;
-use crate::domain::pace::Rate;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::secret::Secret;
+use crate::domain::source::Source;
 pub use crate::domain::spelling::nearest;
 use crate::providers::{PROVIDERS, Provider};
 
@@ -72,8 +72,9 @@ pub struct Config {
     pub server: Server,
     /// `[database] url`
     pub database: Database,
-    /// `[sources.*]`; where none is written, one for every built-in provider.
-    pub sources: Vec<SourceConfig>,
+    /// `[sources.*]`; where none is written, one for every built-in provider. Without callback tokens where
+    /// none is written: one is then made and kept.
+    pub sources: Vec<Source>,
     /// `[destinations.*]`
     pub destinations: Vec<Destination>,
     /// `[[subscriptions]]`
@@ -227,23 +228,6 @@ pub enum Database {
     Sqlite(PathBuf),
     /// A server; the URL holds the password.
     Postgres(Secret),
-}
-
-/// `[sources.NAME]`
-#[derive(Clone, Debug)]
-pub struct SourceConfig {
-    /// Its name.
-    pub name: String,
-    /// One of `providers::PROVIDERS`.
-    pub provider: String,
-    /// Empty where none is written: one is then made and kept.
-    pub callback_tokens: Vec<Secret>,
-    /// Empty where the provider does not sign.
-    pub signing_secrets: Vec<Secret>,
-    /// `None` is all teams.
-    pub teams: Option<Vec<String>>,
-    /// `None` is no limit.
-    pub rate: Option<Rate>,
 }
 
 /// `[[subscriptions]]`

@@ -1,10 +1,13 @@
 //! `[sources.NAME]`
 
+use std::time::Duration;
+
 use super::env::variable_for;
 use super::section::{Found, Section};
-use super::{SourceConfig, value};
+use super::value;
 use crate::domain::pace::Rate;
 use crate::domain::secret::Secret;
+use crate::domain::source::{Confirm, Poll, RelayKeys, Source};
 use crate::domain::spelling::{nearest, suggestion};
 use crate::providers::Provider;
 
@@ -15,7 +18,7 @@ const ASKING: [&str; 5] = ["api_key", "base_url", "poll", "relay_keys", "confirm
 const CONFIRM: [&str; 3] = ["auto", "always", "never"];
 
 /// Every source. One with mistakes is in it too, so that what names it is not a mistake of its own.
-pub(super) fn sources(section: Section<'_>, providers: &[&dyn Provider]) -> Vec<SourceConfig> {
+pub(super) fn sources(section: Section<'_>, providers: &[&dyn Provider]) -> Vec<Source> {
     let reader = section.reader();
     let named = section.named_sections();
     let mut seen: Vec<&Found<String>> = Vec::new();
@@ -33,7 +36,7 @@ pub(super) fn sources(section: Section<'_>, providers: &[&dyn Provider]) -> Vec<
     named.into_iter().map(|(name, section)| source(name.value, section, providers)).collect()
 }
 
-fn source(name: String, mut section: Section<'_>, providers: &[&dyn Provider]) -> SourceConfig {
+fn source(name: String, mut section: Section<'_>, providers: &[&dyn Provider]) -> Source {
     let names = || providers.iter().map(|provider| provider.name());
     section.requires(
         "provider",
@@ -47,13 +50,19 @@ fn source(name: String, mut section: Section<'_>, providers: &[&dyn Provider]) -
         found.copied().ok_or_else(|| format!("there is no provider `{text}`; {}", suggestion(text, names())))
     });
     let provider = provider.map(|found| found.value);
-    let source = SourceConfig {
+    let source = Source {
         name,
         provider: provider.map(|provider| provider.name().to_owned()).unwrap_or_default(),
         callback_tokens: callback_tokens(&mut section),
         signing_secrets: signing_secrets(&mut section, provider),
         teams: teams(&mut section),
         rate: section.read("rate", "a rate such as \"200/s\"", Rate::parse).map(|found| found.value),
+        api_key: None,
+        base_url: None,
+        confirm: Confirm::default(),
+        confirm_within: Duration::from_secs(600),
+        poll: Poll::default(),
+        relay_keys: RelayKeys::default(),
     };
     confirm(&mut section);
     section.lacks(&ASKING, "this build does not ask providers yet");

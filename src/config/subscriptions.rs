@@ -1,27 +1,24 @@
 //! `[[subscriptions]]`
 
+use super::SubscriptionConfig;
 use super::section::{Found, Place, Section};
 use super::tree::Origin;
-use super::{SourceConfig, SubscriptionConfig};
 use crate::domain::destination::Destination;
 use crate::domain::event::EventType;
 use crate::domain::filter::Filter;
+use crate::domain::source::Source;
 use crate::domain::spelling::suggestion;
 
 /// What a file's subscriptions may name: a file's destinations, for only they are sure to be there.
 pub(super) fn subscriptions(
     sections: Vec<Section<'_>>,
-    sources: &[SourceConfig],
+    sources: &[Source],
     destinations: &[Destination],
 ) -> Vec<SubscriptionConfig> {
     sections.into_iter().map(|section| subscription(section, sources, destinations)).collect()
 }
 
-fn subscription(
-    mut section: Section<'_>,
-    sources: &[SourceConfig],
-    destinations: &[Destination],
-) -> SubscriptionConfig {
+fn subscription(mut section: Section<'_>, sources: &[Source], destinations: &[Destination]) -> SubscriptionConfig {
     let names = || destinations.iter().map(|destination| destination.name.as_str());
     section.requires("destination", suggestion("", names()));
     let destination = section.read("destination", "a destination's name in quotes", |text| {
@@ -56,7 +53,7 @@ fn events(section: &mut Section<'_>) -> Vec<EventType> {
 
 fn wanted_sources(
     section: &mut Section<'_>,
-    sources: &[SourceConfig],
+    sources: &[Source],
     destination: Option<&Destination>,
 ) -> Option<Vec<String>> {
     let names = || sources.iter().map(|source| source.name.as_str());
@@ -72,7 +69,7 @@ fn wanted_sources(
     Some(list.value.into_iter().map(|found| found.value).collect())
 }
 
-fn not_visible(source: &SourceConfig, destination: &Destination) -> String {
+fn not_visible(source: &Source, destination: &Destination) -> String {
     format!(
         "the source `{}` is not for the team `{}`, which owns `{}`: add the team to the source's `teams`",
         source.name, destination.team, destination.name

@@ -4,6 +4,7 @@ use super::*;
 use crate::channels::{Channel, Field, FieldKind, House, Invalid, Limits, Sender};
 use crate::domain::clock::Timestamp;
 use crate::domain::destination::Settings;
+use crate::domain::pace::Rate;
 use crate::domain::task::Observation;
 use crate::providers::{About, Inbound, Provider, Unread, Verified};
 
@@ -18,7 +19,7 @@ impl Provider for FakeProvider {
     }
 
     fn about(&self) -> About {
-        About { title: "", docs: "", callback_url_goes: "", signs: self.signs, retries: "", links_live: "" }
+        About { title: "", docs: None, callback_url_goes: "", signs: self.signs, retries: "", links_live: "" }
     }
 
     fn check_secret(&self, secret: &Secret) -> Result<(), String> {

@@ -116,6 +116,8 @@ pub struct Folded {
     pub outcome: CallbackOutcome,
     /// The event that it made, or that told the same before.
     pub event_id: Option<EventId>,
+    /// Whether it is the first that was heard of the task.
+    pub is_first: bool,
 }
 
 /// A `task.conflict`, which also goes to every destination that had the first event.
@@ -164,6 +166,7 @@ impl Fold {
 
     fn take_one(&mut self, entry: &Entry, seen: &Observation, draft: &Draft) -> Folded {
         let id = (entry.source.clone(), seen.task_id.clone());
+        let is_first = !self.tasks.contains_key(&id);
         let (verdict, event) = match self.tasks.get_mut(&id) {
             None => {
                 self.made.insert(id.clone());
@@ -176,7 +179,7 @@ impl Fold {
             }
         };
         let task = &self.tasks[&id];
-        let folded = folded(task, verdict, seen, event.as_ref());
+        let folded = Folded { is_first, ..folded(task, verdict, seen, event.as_ref()) };
         if let (Verdict::Conflict { .. }, Some((conflict, _)), Some(told)) = (verdict, &event, &task.terminal_event) {
             self.contradictions.push(Contradiction { told: told.clone(), conflict: conflict.id.clone() });
         }
@@ -240,5 +243,5 @@ fn folded(task: &Task, verdict: Verdict, seen: &Observation, event: Option<&(Eve
         Verdict::Stale => (CallbackOutcome::Stale, None),
         Verdict::Conflict { .. } => (CallbackOutcome::Conflict, made),
     };
-    Folded { task_id: seen.task_id.clone(), outcome, event_id }
+    Folded { task_id: seen.task_id.clone(), outcome, event_id, is_first: false }
 }

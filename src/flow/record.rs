@@ -8,8 +8,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use tokio::sync::{Notify, mpsc, oneshot};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::fold::{Entry, Fold, Folded, Reading};
@@ -19,7 +20,7 @@ use crate::domain::clock::SharedClock;
 use crate::domain::event::Event;
 use crate::domain::id::{CallbackId, DeliveryId};
 use crate::shutdown::Lifecycle;
-use crate::store::{Error, NewCallback, NewDelivery, Store};
+use crate::store::{Error, Handed, NewCallback, NewDelivery, Store};
 
 /// So many may wait; whoever comes then is told to come again.
 const QUEUE: usize = 4096;
@@ -94,21 +95,40 @@ impl Recorder {
 }
 
 async fn run(writer: Writer, mut jobs: mpsc::Receiver<Job>, closing: CancellationToken) {
+    let turns = Arc::new(Semaphore::new(writer.store.writers()));
+    let mut in_hand = FuturesUnordered::new();
     let mut batch = Vec::with_capacity(BATCH);
     loop {
-        tokio::select! {
+        let open = !jobs.is_closed();
+        // A batch is taken when it can be written at once: what comes until then goes with it.
+        let next = async {
+            let turn = Arc::clone(&turns).acquire_owned().await;
+            (jobs.recv_many(&mut batch, BATCH).await, turn)
+        };
+        let (many, turn) = tokio::select! {
             biased;
-            many = jobs.recv_many(&mut batch, BATCH) => if many == 0 { return },
-            () = closing.cancelled(), if !jobs.is_closed() => jobs.close(),
+            Some(()) = in_hand.next() => continue,
+            next = next => next,
+            () = closing.cancelled(), if open => {
+                jobs.close();
+                continue;
+            }
+        };
+        if many == 0 {
+            break;
         }
         // Who waited too long was told so, and must find nothing of theirs later.
         batch.retain(|job| !job.reply.is_closed());
-        let taken = std::mem::take(&mut batch);
-        // A panic answers those of this batch, and the next one is begun afresh.
-        if AssertUnwindSafe(writer.write(taken)).catch_unwind().await.is_err() {
-            tracing::error!("the recorder panicked over a batch; it goes on with the next");
-            metrics::counter!("callboard_recorder_panics_total").increment(1);
-        }
+        in_hand.push(supervised(writer.write(std::mem::take(&mut batch), turn.ok())));
+    }
+    while in_hand.next().await.is_some() {}
+}
+
+/// A panic answers those of its batch, and the next one is begun afresh.
+async fn supervised(writing: impl Future<Output = ()>) {
+    if AssertUnwindSafe(writing).catch_unwind().await.is_err() {
+        tracing::error!("the recorder panicked over a batch; it goes on with the next");
+        metrics::counter!("callboard_recorder_panics_total").increment(1);
     }
 }
 
@@ -125,15 +145,17 @@ struct Written {
 }
 
 impl Writer {
-    /// Writes all of them, in as few transactions as their content allows.
-    async fn write(&self, jobs: Vec<Job>) {
+    /// Writes all of them, in as few transactions as their content allows. The turn ends when all is handed
+    /// over: the next batch is made while this one syncs.
+    async fn write(&self, jobs: Vec<Job>, turn: Option<OwnedSemaphorePermit>) {
         let mut left = vec![(jobs, false)];
+        let mut handed = Vec::new();
         while let Some((mut batch, tried)) = left.pop() {
             if batch.is_empty() {
                 continue;
             }
             match self.commit(&batch).await {
-                Ok(Some(written)) => self.answer(batch, written),
+                Ok(Some(written)) => handed.push((batch, written)),
                 Ok(None) => {
                     batch.retain(|job| !job.reply.is_closed());
                     left.push((batch, tried));
@@ -148,19 +170,20 @@ impl Writer {
                     left.push((second, false));
                     left.push((batch, false));
                 }
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, messages = batch.len(), "not recorded");
-                    metrics::counter!("callboard_unrecorded_total").increment(batch.len() as u64);
-                    for job in batch {
-                        let _ = job.reply.send(Err(Unrecorded));
-                    }
-                }
+                Err(error) => refuse(batch, &error),
+            }
+        }
+        drop(turn);
+        for (batch, (written, handed)) in handed {
+            match handed.synced().await {
+                Ok(()) => self.answer(batch, written),
+                Err(error) => refuse(batch, &error),
             }
         }
     }
 
     /// `None` where somebody stopped waiting before the commit: then nothing was committed.
-    async fn commit(&self, jobs: &[Job]) -> Result<Option<Written>, Error> {
+    async fn commit(&self, jobs: &[Job]) -> Result<Option<(Written, Handed)>, Error> {
         let now = self.clock.now();
         let mut tx = self.store.write().await?;
         let ids: Vec<_> = jobs.iter().flat_map(|job| job.entry.task_ids()).collect();
@@ -198,8 +221,8 @@ impl Writer {
         if jobs.iter().any(|job| job.reply.is_closed()) {
             return Ok(None);
         }
-        tx.commit().await?;
-        Ok(Some(Written { receipts, events }))
+        let handed = tx.hand_over().await?;
+        Ok(Some((Written { receipts, events }, handed)))
     }
 
     fn answer(&self, batch: Vec<Job>, written: Written) {
@@ -228,6 +251,14 @@ impl Writer {
             });
             let _ = job.reply.send(Ok(receipt));
         }
+    }
+}
+
+fn refuse(batch: Vec<Job>, error: &Error) {
+    tracing::error!(error = error as &dyn std::error::Error, messages = batch.len(), "not recorded");
+    metrics::counter!("callboard_unrecorded_total").increment(batch.len() as u64);
+    for job in batch {
+        let _ = job.reply.send(Err(Unrecorded));
     }
 }
 
@@ -269,5 +300,6 @@ fn new_callback(entry: &Entry, receipt: &Receipt) -> Option<NewCallback> {
         query: arrival.query.clone(),
         headers: arrival.headers.clone(),
         body: arrival.body.to_vec(),
+        is_first: first.is_some_and(|folded| folded.is_first),
     })
 }

@@ -205,14 +205,7 @@ async fn read_sources(tx: &mut Tx, config: &Config, now: Timestamp) -> Result<Ha
         } else {
             configured.callback_tokens.clone()
         };
-        let source = Source {
-            name: configured.name.clone(),
-            provider: configured.provider.clone(),
-            callback_tokens,
-            signing_secrets: configured.signing_secrets.clone(),
-            teams: configured.teams.clone(),
-            rate: configured.rate,
-        };
+        let source = Source { callback_tokens, ..configured.clone() };
         sources.insert(configured.name.clone(), ActiveSource { source, adapter });
     }
     Ok(sources)

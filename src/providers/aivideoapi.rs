@@ -8,10 +8,13 @@ use std::time::Duration;
 use serde_json::json;
 use url::Url;
 
+use super::api::{Api, Ask, Call, CallbackUrl, Reply, Route, Told};
+use super::ask;
 use super::links::{Links, kind_of_name};
 use super::read::{self, Fields, StatusWords, shown};
 use super::{About, Inbound, Provider, Unread, Verified};
 use crate::domain::clock::Timestamp;
+use crate::domain::pace::Rate;
 use crate::domain::task::{Category, Observation, OutputKind, Status};
 
 /// The adapter.
@@ -28,6 +31,18 @@ const WORDS: StatusWords = &[
 const EVENT_HEADER: &str = "x-event";
 const TASK_ID_HEADER: &str = "x-task-id";
 
+static API: Api = Api {
+    base_url: Some("https://api.aivideoapi.ai"),
+    callback_url: CallbackUrl::Body(&["callback_url"]),
+    creates: &[Route { method: "POST", path: "/v1/videos/generations" }],
+    queries: &[Route { method: "GET", path: "/v1/tasks/*" }],
+    cancels: &[],
+    batch: 1,
+    lists: false,
+    // It answers 429 and says no number. Asking each task once a minute, this is enough for 120 of them.
+    pace: Rate { count: 2, per: Duration::from_secs(1) },
+};
+
 impl Provider for AiVideoApi {
     fn name(&self) -> &'static str {
         "aivideoapi"
@@ -36,7 +51,7 @@ impl Provider for AiVideoApi {
     fn about(&self) -> About {
         About {
             title: "aivideoapi.ai",
-            docs: "https://aivideoapi.ai/docs/getting-started/callback",
+            docs: Some("https://aivideoapi.ai/docs/getting-started/callback"),
             callback_url_goes: "`callback_url` in the body",
             signs: false,
             retries: "2 times, 3 and 10 minutes after the first",
@@ -45,23 +60,13 @@ impl Provider for AiVideoApi {
     }
 
     fn interpret(&self, inbound: &Inbound<Verified>) -> Result<Vec<Observation>, Unread> {
-        let body = read::object(inbound.body())?;
-        let fields = Fields(&body);
-        let mut seen = fields.task("id", "status", WORDS)?;
+        let seen = observation(inbound.body())?;
         compare_headers(inbound, &seen)?;
-        seen.model = fields.text("model");
-        seen.progress = fields.percent("progress");
-        seen.created_at = fields.time("created_at");
-        seen.completed_at = fields.time("completed_at");
-        if seen.status == Status::Failed {
-            seen.error = fields.error(meaning);
-        }
-        if let Some(output) = fields.object("output") {
-            // `metadata.model` is the name with the kind, such as `kling-3.0/video`.
-            let name = output.object("metadata").and_then(|metadata| metadata.text("model")).or(seen.model.clone());
-            seen.outputs = links(output).outputs(name.as_deref().and_then(kind_of_name), presigned_until);
-        }
         Ok(vec![seen])
+    }
+
+    fn ask(&self) -> Option<&'static dyn Ask> {
+        Some(&AiVideoApi)
     }
 
     fn example(&self, task_id: &str, created: Timestamp) -> String {
@@ -78,6 +83,49 @@ impl Provider for AiVideoApi {
         })
         .to_string()
     }
+}
+
+impl Ask for AiVideoApi {
+    fn api(&self) -> &'static Api {
+        &API
+    }
+
+    /// This answer alone is wrapped, and calls the id `taskId`.
+    fn created(&self, reply: &Reply<'_>) -> Result<Observation, Unread> {
+        ask::created(reply, |body, _| {
+            let body = read::object(body)?;
+            let fields = Fields(&body);
+            fields.object("data").unwrap_or(fields).task("taskId", "status", WORDS)
+        })
+    }
+
+    fn one(&self, task_id: &str) -> Call {
+        Call::get(format!("/v1/tasks/{}", ask::encoded(task_id)))
+    }
+
+    fn read_one(&self, task_id: &str, reply: &Reply<'_>) -> Told {
+        ask::told(task_id, reply, |body, _| observation(body))
+    }
+}
+
+/// A task as a callback and the answer to a query show it.
+fn observation(body: &[u8]) -> Result<Observation, Unread> {
+    let body = read::object(body)?;
+    let fields = Fields(&body);
+    let mut seen = fields.task("id", "status", WORDS)?;
+    seen.model = fields.text("model");
+    seen.progress = fields.percent("progress");
+    seen.created_at = fields.time("created_at");
+    seen.completed_at = fields.time("completed_at");
+    if seen.status == Status::Failed {
+        seen.error = fields.error(meaning);
+    }
+    if let Some(output) = fields.object("output") {
+        // `metadata.model` is the name with the kind, such as `kling-3.0/video`.
+        let name = output.object("metadata").and_then(|metadata| metadata.text("model")).or(seen.model.clone());
+        seen.outputs = links(output).outputs(name.as_deref().and_then(kind_of_name), presigned_until);
+    }
+    Ok(seen)
 }
 
 /// The headers say the same as the body, or something between it and us mixed two callbacks up.

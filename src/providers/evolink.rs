@@ -1,16 +1,20 @@
 //! EvoLink: video, image, audio and text models behind one task API.
 //!
 //! Its callback is the answer to a task query, often shortened to id, status, model and results, and
-//! comes unsigned after the end of a task.
+//! comes unsigned after the end of a task. Asked, it answers for fifty tasks at once.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::api::{Api, Ask, Call, CallbackUrl, Listed, Reply, Route, Told};
+use super::ask;
 use super::links::{Links, dies_at, kind_of_name};
 use super::read::{self, Fields, StatusWords};
 use super::{About, Inbound, Provider, Unread, Verified};
 use crate::domain::clock::Timestamp;
+use crate::domain::pace::Rate;
 use crate::domain::task::{Category, Observation, OutputKind, Status, Usage};
 
 /// The adapter.
@@ -41,6 +45,32 @@ const RESULT_LINKS: [(&str, Option<OutputKind>); 5] = [
     ("url", None),
 ];
 
+/// How many tasks `POST /v1/tasks/batch` takes; a page of the list is as long in EvoLink's own client.
+const BATCH: usize = 50;
+
+static API: Api = Api {
+    base_url: Some("https://api.evolink.ai"),
+    callback_url: CallbackUrl::Body(&["callback_url"]),
+    creates: &[
+        Route { method: "POST", path: "/v1/videos/generations" },
+        Route { method: "POST", path: "/v1/images/generations" },
+        Route { method: "POST", path: "/v1/audios/generations" },
+    ],
+    queries: &[
+        Route { method: "GET", path: "/v1/tasks/*" },
+        Route { method: "POST", path: "/v1/tasks/batch" },
+        Route { method: "GET", path: "/v1/tasks" },
+    ],
+    // `task_info.can_cancel` says that it can be done, and no document how.
+    cancels: &[],
+    batch: BATCH,
+    lists: true,
+    // No number is documented. Each question about an unfinished task has EvoLink ask further up; its own
+    // client therefore asks for a video every 8 s at most. Asking each task once a minute, this is enough
+    // for 15,000 of them.
+    pace: Rate { count: 5, per: Duration::from_secs(1) },
+};
+
 impl Provider for EvoLink {
     fn name(&self) -> &'static str {
         "evolink"
@@ -49,7 +79,7 @@ impl Provider for EvoLink {
     fn about(&self) -> About {
         About {
             title: "EvoLink",
-            docs: "https://docs.evolink.ai/en/api-manual/task-management/get-task-detail",
+            docs: Some("https://docs.evolink.ai/en/api-manual/task-management/get-task-detail"),
             callback_url_goes: "`callback_url` in the body",
             signs: false,
             retries: "3 times, 1, 2 and 4 seconds after a failure",
@@ -58,25 +88,11 @@ impl Provider for EvoLink {
     }
 
     fn interpret(&self, inbound: &Inbound<Verified>) -> Result<Vec<Observation>, Unread> {
-        let body = read::object(inbound.body())?;
-        let fields = Fields(&body);
-        let mut seen = fields.task("id", "status", WORDS)?;
-        seen.model = fields.text("model");
-        seen.progress = fields.percent("progress");
-        seen.created_at = fields.time("created").or_else(|| fields.time("created_at"));
-        seen.completed_at = fields.time("completed_at");
-        if seen.status == Status::Failed || seen.status == Status::Cancelled {
-            seen.error = fields.error(meaning);
-        }
-        if seen.error.as_ref().is_some_and(|error| error.code.as_deref() == Some(CANCELLED_CODE)) {
-            seen.status = Status::Cancelled;
-        }
-        if seen.status.is_terminal() {
-            seen.usage = usage(fields);
-        }
-        let dies_at = dies_at(&seen, inbound.received_at(), LINKS_LIVE);
-        seen.outputs = links(fields).outputs(hint(fields), |_| Some(dies_at));
-        Ok(vec![seen])
+        observation(inbound.body(), inbound.received_at()).map(|seen| vec![seen])
+    }
+
+    fn ask(&self) -> Option<&'static dyn Ask> {
+        Some(&EvoLink)
     }
 
     fn example(&self, task_id: &str, created: Timestamp) -> String {
@@ -94,6 +110,91 @@ impl Provider for EvoLink {
         })
         .to_string()
     }
+}
+
+impl Ask for EvoLink {
+    fn api(&self) -> &'static Api {
+        &API
+    }
+
+    fn created(&self, reply: &Reply<'_>) -> Result<Observation, Unread> {
+        let mut seen = ask::created(reply, observation)?;
+        // Only here it counts from the beginning: later answers may mean the time that is left.
+        let body = read::object(reply.body)?;
+        seen.expected = Fields(&body).object("task_info").and_then(|info| info.seconds("estimated_time"));
+        Ok(seen)
+    }
+
+    fn one(&self, task_id: &str) -> Call {
+        Call::get(format!("/v1/tasks/{}", ask::encoded(task_id)))
+    }
+
+    fn read_one(&self, task_id: &str, reply: &Reply<'_>) -> Told {
+        ask::told(task_id, reply, observation)
+    }
+
+    fn many(&self, task_ids: &[&str]) -> Option<Call> {
+        let body = Bytes::from(json!({ "task_ids": task_ids }).to_string());
+        let call = Call { method: "POST", path: "/v1/tasks/batch".to_owned(), body: Some(body) };
+        (1..=BATCH).contains(&task_ids.len()).then_some(call)
+    }
+
+    /// A task that is there but cannot be read must not look like one that is missing, so one such row
+    /// makes the whole answer say nothing.
+    fn read_many(&self, reply: &Reply<'_>) -> Result<Vec<Observation>, Told> {
+        if let Some(told) = ask::by_status(reply) {
+            return Err(told);
+        }
+        let rows = read::rows(reply.body).map_err(|unread| ask::nothing(&unread))?;
+        let seen = rows.iter().map(|row| task(Fields(row), reply.received_at));
+        seen.collect::<Result<_, _>>().map_err(|unread| ask::nothing(&unread))
+    }
+
+    fn list(&self, page: u32) -> Option<Call> {
+        Some(Call::get(format!("/v1/tasks?page={page}&page_size={BATCH}")))
+    }
+
+    fn read_list(&self, reply: &Reply<'_>) -> Result<Vec<Listed>, Told> {
+        if let Some(told) = ask::by_status(reply) {
+            return Err(told);
+        }
+        let rows = read::rows(reply.body).map_err(|unread| ask::nothing(&unread))?;
+        let listed = rows.iter().map(|row| listed(Fields(row)));
+        listed.collect::<Result<_, _>>().map_err(|unread| ask::nothing(&unread))
+    }
+}
+
+/// A task as a callback and the answer to a query show it.
+fn observation(body: &[u8], received_at: Timestamp) -> Result<Observation, Unread> {
+    task(Fields(&read::object(body)?), received_at)
+}
+
+fn task(fields: Fields<'_>, received_at: Timestamp) -> Result<Observation, Unread> {
+    let mut seen = fields.task("id", "status", WORDS)?;
+    seen.model = fields.text("model");
+    seen.progress = fields.percent("progress");
+    seen.created_at = fields.time("created").or_else(|| fields.time("created_at"));
+    seen.completed_at = fields.time("completed_at");
+    if seen.status == Status::Failed || seen.status == Status::Cancelled {
+        seen.error = fields.error(meaning);
+    }
+    if seen.error.as_ref().is_some_and(|error| error.code.as_deref() == Some(CANCELLED_CODE)) {
+        seen.status = Status::Cancelled;
+    }
+    if seen.status.is_terminal() {
+        seen.usage = usage(fields);
+    }
+    let dies_at = dies_at(&seen, received_at, LINKS_LIVE);
+    seen.outputs = links(fields).outputs(hint(fields), |_| Some(dies_at));
+    Ok(seen)
+}
+
+/// A row of the list has neither links nor the reason of a failure.
+fn listed(fields: Fields<'_>) -> Result<Listed, Unread> {
+    let task_id = fields.task_id("id")?;
+    let word = fields.text("status");
+    let status = WORDS.iter().find(|(known, _)| Some(*known) == word.as_deref()).map(|(_, status)| *status);
+    Ok(Listed { task_id, created_at: fields.time("created_at").or_else(|| fields.time("created")), status })
 }
 
 /// `results` holds links; `result_data` holds one item or several with the links under their kinds.

@@ -1,8 +1,9 @@
 //! Provider adapters: one file each, data and pure functions over bytes.
 //!
 //! An adapter never sees the store, the network or the clock. It is given the bytes that came in and
-//! says what they are. Adding a provider is one file, its fixtures under `tests/fixtures/<name>/`, and
-//! one line of [`PROVIDERS`]; the README's table, the API's messages and `check` come from there.
+//! says what they are, what to ask its provider, and what the answer says. Adding a provider is one file,
+//! its fixtures under `tests/fixtures/<name>/`, and one line of [`PROVIDERS`]; the README's table, the API's
+//! messages and `check` come from there.
 //!
 //! The order of things is held by types: only [`Inbound<Verified>`] gives its body to be interpreted,
 //! and the only way to one is [`Inbound::verify`].
@@ -17,16 +18,21 @@ use crate::domain::task::{Observation, Trust};
 
 mod aivideoapi;
 pub mod api;
+mod api_in_one;
+mod ask;
 mod evolink;
+mod kling3api;
 mod links;
 mod read;
 mod replicate;
 pub mod signature;
 #[cfg(test)]
 mod tests;
+mod wrapped;
 
 /// Every provider that this build knows, in the order in which they are listed.
-pub const PROVIDERS: &[&dyn Provider] = &[&evolink::EvoLink, &aivideoapi::AiVideoApi, &replicate::Replicate];
+pub const PROVIDERS: &[&dyn Provider] =
+    &[&evolink::EvoLink, &aivideoapi::AiVideoApi, &replicate::Replicate, &kling3api::Kling3Api, &api_in_one::ApiInOne];
 
 /// The adapter of that name.
 pub fn provider(name: &str) -> Option<&'static dyn Provider> {
@@ -102,8 +108,8 @@ pub trait Provider: Send + Sync {
 pub struct About {
     /// How it writes itself.
     pub title: &'static str,
-    /// Where its documents are.
-    pub docs: &'static str,
+    /// Where its documents are; `None` where we know of no address.
+    pub docs: Option<&'static str>,
     /// Where the callback URL goes in a request that makes a task, for people: "`callback_url` in the body".
     pub callback_url_goes: &'static str,
     /// Whether it can sign its callbacks over the body.

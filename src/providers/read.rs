@@ -3,6 +3,8 @@
 //! A field that is optional and of another type than it should be counts as absent. Every text that
 //! leaves here went through [`clean`].
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::Unread;
@@ -22,17 +24,42 @@ pub(super) type StatusWords = &'static [(&'static str, Status)];
 
 /// The JSON object that a body is.
 pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, Unread> {
-    let body = body.strip_prefix(UTF_8_BOM).unwrap_or(body);
-    let found = if body.is_empty() {
-        "nothing".to_owned()
-    } else {
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(fields)) => return Ok(fields),
-            Ok(other) => kind_of(Some(&other)).to_owned(),
-            Err(fault) => format!("what is not JSON: {fault}"),
-        }
+    let found = match json(body) {
+        Ok(Value::Object(fields)) => return Ok(fields),
+        Ok(other) => kind_of(Some(&other)).to_owned(),
+        Err(found) => found,
     };
     Err(Unread::NoTask(format!("expected a JSON object as the body, found {found}")))
+}
+
+/// The JSON objects of the list that a body is, or has in `data`. One row that is none spoils the list.
+pub(super) fn rows(body: &[u8]) -> Result<Vec<Map<String, Value>>, Unread> {
+    let found = match json(body) {
+        Ok(Value::Array(rows)) => return rows.into_iter().map(row).collect(),
+        Ok(Value::Object(mut fields)) => match fields.remove("data") {
+            Some(Value::Array(rows)) => return rows.into_iter().map(row).collect(),
+            other => format!("{} in `data`", kind_of(other.as_ref())),
+        },
+        Ok(other) => kind_of(Some(&other)).to_owned(),
+        Err(found) => found,
+    };
+    Err(Unread::NoTask(format!("expected a list in `data` of the body, found {found}")))
+}
+
+fn row(value: Value) -> Result<Map<String, Value>, Unread> {
+    match value {
+        Value::Object(fields) => Ok(fields),
+        other => Err(Unread::NoTask(format!("expected JSON objects in the list, found {}", kind_of(Some(&other))))),
+    }
+}
+
+/// The value that a body is, else what it is instead.
+fn json(body: &[u8]) -> Result<Value, String> {
+    let body = body.strip_prefix(UTF_8_BOM).unwrap_or(body);
+    if body.is_empty() {
+        return Err("nothing".to_owned());
+    }
+    serde_json::from_slice(body).map_err(|fault| format!("what is not JSON: {fault}"))
 }
 
 /// An object's fields, each read as what it should be or not at all.
@@ -80,6 +107,11 @@ impl<'a> Fields<'a> {
         at.filter(|at| at.0 > 0)
     }
 
+    /// A number of seconds, more than none.
+    pub(super) fn seconds(self, name: &str) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.number(name)?).ok().filter(|seconds| !seconds.is_zero())
+    }
+
     /// The error in `error`: an object with `code` and `message`, or the message alone. `meaning` says
     /// for a code what it is and whether the same request, unchanged, may succeed later.
     pub(super) fn error(self, meaning: impl Fn(&str) -> (Category, Option<bool>)) -> Option<TaskError> {
@@ -101,6 +133,26 @@ impl<'a> Fields<'a> {
         status: &'static str,
         words: StatusWords,
     ) -> Result<Observation, Unread> {
+        self.task_where(field, status, words, |known, word| known == word)
+    }
+
+    /// The same, for providers of whose spelling too little is documented: a word counts in any case.
+    pub(super) fn task_in_any_case(
+        self,
+        field: &'static str,
+        status: &'static str,
+        words: StatusWords,
+    ) -> Result<Observation, Unread> {
+        self.task_where(field, status, words, str::eq_ignore_ascii_case)
+    }
+
+    fn task_where(
+        self,
+        field: &'static str,
+        status: &'static str,
+        words: StatusWords,
+        same: impl Fn(&str, &str) -> bool,
+    ) -> Result<Observation, Unread> {
         let task_id = self.task_id(field)?;
         let found = self.0.get(status);
         let Some(word) = found.and_then(Value::as_str).filter(|word| !word.is_empty()) else {
@@ -108,7 +160,7 @@ impl<'a> Fields<'a> {
             let detail = format!("expected the task's status as a string in `{status}`, found {found}");
             return Err(Unread::Unknown { task_id, detail });
         };
-        match words.iter().find(|(known, _)| *known == word) {
+        match words.iter().find(|(known, _)| same(known, word)) {
             Some((_, status)) => Ok(Observation::new(&task_id, *status)),
             None => {
                 let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
@@ -122,7 +174,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn task_id(self, field: &'static str) -> Result<String, Unread> {
+    /// The task's id in `field`: a text or a whole number, of at most 512 bytes.
+    pub(super) fn task_id(self, field: &'static str) -> Result<String, Unread> {
         let Some(task_id) = self.text_or_integer(field) else {
             let found = kind_of(self.0.get(field));
             return Err(Unread::NoTask(format!("expected the task's id as a string in `{field}`, found {found}")));
@@ -253,6 +306,32 @@ mod tests {
         assert_eq!(["a", "b", "c", "d", "e"].map(|name| fields.percent(name)), [Some(0), Some(99), None, None, None]);
         let at = Some(Timestamp(1_757_169_743_000));
         assert_eq!(["s", "iso", "z", "ms", "unset"].map(|name| fields.time(name)), [at, at, None, None, None]);
+    }
+
+    #[test]
+    fn a_list_is_the_body_or_in_its_data() {
+        for body in [r#"[{"id":"a"}]"#, r#"{"data":[{"id":"a"}],"total":1}"#, "\u{FEFF}[{\"id\":\"a\"}]"] {
+            assert_eq!(rows(body.as_bytes()).unwrap()[0]["id"], "a", "{body}");
+        }
+        assert_eq!(rows(b"[]").unwrap().len(), 0);
+        for (body, detail) in [
+            ("", "expected a list in `data` of the body, found nothing"),
+            ("{}", "expected a list in `data` of the body, found nothing in `data`"),
+            (r#"{"data":null}"#, "expected a list in `data` of the body, found null in `data`"),
+            ("7", "expected a list in `data` of the body, found a number"),
+            (r#"[{"id":"a"},"b"]"#, "expected JSON objects in the list, found a string"),
+        ] {
+            assert_eq!(rows(body.as_bytes()), Err(Unread::NoTask(detail.into())), "{body}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_more_than_none() {
+        let fields = json!({"a": 180, "b": 0.5, "c": 0, "d": -1, "e": "180", "f": 1e300});
+        let fields = Fields(fields.as_object().unwrap());
+        let some = |seconds| Some(Duration::from_secs_f64(seconds));
+        let read = ["a", "b", "c", "d", "e", "f"].map(|name| fields.seconds(name));
+        assert_eq!(read, [some(180.0), some(0.5), None, None, None, None]);
     }
 
     #[test]

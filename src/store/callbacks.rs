@@ -42,6 +42,8 @@ pub struct NewCallback {
     pub headers: String,
     /// The body as it came.
     pub body: Vec<u8>,
+    /// Whether it cannot repeat a kept one, as it is the first that was heard of its task.
+    pub is_first: bool,
 }
 
 /// A callback as lists show it.
@@ -90,6 +92,8 @@ const REJECTED_KEPT: i64 = 1000;
 
 const ROW: &str = "id, source, task_id, outcome, detail, trust, event_id, received_at, repeats, repeated_at, remote";
 
+/// How often each comes again, and when it last does.
+type Repeats = BTreeMap<CallbackId, (i64, Timestamp)>;
 /// Source, task id, fingerprint and outcome.
 type Sameness = (String, String, Vec<u8>, &'static str);
 
@@ -102,10 +106,9 @@ impl Tx {
     /// same at this moment: asked again, it is a repeat.
     pub async fn keep_callbacks(&mut self, callbacks: Vec<NewCallback>) -> Result<Vec<CallbackId>> {
         let keys: Vec<Sameness> = callbacks.iter().map(sameness).collect();
-        let mut ids = self.known_callbacks(&keys).await?;
+        let mut ids = self.known_callbacks(&callbacks).await?;
         let mut fresh: Vec<NewCallback> = Vec::new();
-        // How often each comes again, and when it last does.
-        let mut repeats: BTreeMap<CallbackId, (i64, Timestamp)> = BTreeMap::new();
+        let mut repeats = Repeats::new();
         for (callback, key) in callbacks.into_iter().zip(&keys) {
             if let Some(id) = ids.get(key) {
                 let repeat = repeats.entry(id.clone()).or_insert((0, callback.received_at));
@@ -119,7 +122,7 @@ impl Tx {
         fresh.sort_by_cached_key(sameness);
         let rejected = fresh.iter().filter(|callback| callback.outcome == CallbackOutcome::Rejected);
         let rejected: BTreeSet<String> = rejected.map(|callback| callback.source.clone()).collect();
-        self.insert_callbacks(fresh);
+        self.insert_callbacks(fresh, &mut repeats);
         self.count_repeats(repeats);
         for source in rejected {
             self.bound_rejected(&source).await?;
@@ -127,7 +130,8 @@ impl Tx {
         keys.iter().map(|key| ids.get(key).cloned().ok_or(Error::Corrupt { column: "id" })).collect()
     }
 
-    async fn known_callbacks(&mut self, keys: &[Sameness]) -> Result<HashMap<Sameness, CallbackId>> {
+    async fn known_callbacks(&mut self, callbacks: &[NewCallback]) -> Result<HashMap<Sameness, CallbackId>> {
+        let keys: Vec<Sameness> = callbacks.iter().filter(|callback| !callback.is_first).map(sameness).collect();
         let given = Given::rows(keys.len())
             .text("wanted_source", keys.iter().map(|(source, ..)| source.clone()))
             .text("wanted_task", keys.iter().map(|(_, task_id, ..)| task_id.clone()))
@@ -150,7 +154,9 @@ impl Tx {
             .collect()
     }
 
-    fn insert_callbacks(&mut self, mut callbacks: Vec<NewCallback>) {
+    /// Writes those that are new, each with its own repeats, which it takes out of `repeats`.
+    fn insert_callbacks(&mut self, mut callbacks: Vec<NewCallback>, repeats: &mut Repeats) {
+        let again: Vec<_> = callbacks.iter().map(|callback| repeats.remove(&callback.id)).collect();
         let bodies: Vec<Vec<u8>> = callbacks.iter_mut().map(|callback| std::mem::take(&mut callback.body)).collect();
         let each = || callbacks.iter();
         let given = Given::rows(callbacks.len())
@@ -164,6 +170,8 @@ impl Tx {
             .text("event_id", each().map(|c| c.event_id.as_ref().map(|id| id.as_str().to_owned())))
             .text("tasks", each().map(|c| c.tasks.clone()))
             .int("received_at", each().map(|c| c.received_at.0))
+            .int("repeats", again.iter().map(|again| again.map_or(0, |(many, _)| many)))
+            .time("repeated_at", again.iter().map(|again| again.map(|(_, at)| at)))
             .text("remote", each().map(|c| c.remote.clone()))
             .text("query", each().map(|c| c.query.clone()))
             .text("headers", each().map(|c| c.headers.clone()))
@@ -171,13 +179,13 @@ impl Tx {
         self.bulk(
             given,
             "INSERT INTO callbacks (id, source, task_id, fingerprint, outcome, detail, trust, event_id, tasks,
-                 received_at, repeats, remote, query, headers, body)
+                 received_at, repeats, repeated_at, remote, query, headers, body)
              SELECT id, source, task_id, fingerprint, outcome, detail, trust, event_id, tasks,
-                 received_at, 0, remote, query, headers, body FROM given",
+                 received_at, repeats, repeated_at, remote, query, headers, body FROM given",
         );
     }
 
-    fn count_repeats(&mut self, repeats: BTreeMap<CallbackId, (i64, Timestamp)>) {
+    fn count_repeats(&mut self, repeats: Repeats) {
         let given = Given::rows(repeats.len())
             .text("repeated", repeats.keys().map(|id| id.as_str().to_owned()))
             .int("more", repeats.values().map(|(more, _)| *more))

@@ -73,22 +73,22 @@ impl Given {
         self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
     }
 
-    pub(super) fn as_arrays(&self) -> String {
+    /// `given` as it stands in a PostgreSQL statement that has `before` other places already.
+    pub(super) fn as_arrays(&self, before: usize) -> String {
         let arrays: Vec<String> = self
             .columns
             .iter()
             .enumerate()
             .map(|(at, (_, column))| match column {
-                Column::Text(_) => format!("${}::text[]", at + 1),
-                Column::Int(_) => format!("${}::bigint[]", at + 1),
-                Column::Bytes(_) => format!("${}::bytea[]", at + 1),
+                Column::Text(_) => format!("${}::text[]", before + at + 1),
+                Column::Int(_) => format!("${}::bigint[]", before + at + 1),
+                Column::Bytes(_) => format!("${}::bytea[]", before + at + 1),
             })
             .collect();
         format!("given ({}) AS (SELECT * FROM UNNEST({}))", self.names(), arrays.join(", "))
     }
 
-    pub(super) fn into_arrays(self) -> Result<PgArguments> {
-        let mut arguments = PgArguments::default();
+    pub(super) fn into_arrays(self, arguments: &mut PgArguments) -> Result<()> {
         for (_, column) in self.columns {
             match column {
                 Column::Text(values) => arguments.add(values),
@@ -97,7 +97,7 @@ impl Given {
             }
             .map_err(cannot_bind)?;
         }
-        Ok(arguments)
+        Ok(())
     }
 
     /// Without numbers: SQLite looks numbered places up by name, each in time that grows with their number.
@@ -162,6 +162,6 @@ mod tests {
             given.as_values(2),
             "given (a, b) AS (SELECT * FROM (VALUES (?, ?), (?, ?)) WHERE column1 IS NOT NULL)"
         );
-        assert_eq!(given.as_arrays(), "given (a, b) AS (SELECT * FROM UNNEST($1::text[], $2::bigint[]))");
+        assert_eq!(given.as_arrays(0), "given (a, b) AS (SELECT * FROM UNNEST($1::text[], $2::bigint[]))");
     }
 }

@@ -22,6 +22,7 @@ mod given;
 mod idempotency;
 mod keys;
 mod lists;
+mod log;
 mod open;
 mod row;
 mod secrets;
@@ -44,12 +45,13 @@ pub use events::{EventFilter, EventRow};
 pub use idempotency::KeptAnswer;
 pub use keys::KeyRow;
 pub use lists::Page;
+pub use log::Handed;
 pub use open::{SQLITE_VERSION_MIN, lock_sqlite};
 pub use settle::{AttemptRow, NewAttempt, Settled};
 pub use subscriptions::StoredSubscription;
 pub use tasks::{TaskFilter, TaskId};
 pub use tx::{On, Tx};
-pub use writer::{SqliteTx, Writer, Writing};
+pub use writer::{PostgresTx, SqliteTx, Writer, Writing};
 
 /// A result of the store.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -69,14 +71,15 @@ pub enum Store {
 }
 
 impl Store {
-    /// Begins a transaction that may write. On SQLite there is one at a time.
+    /// Begins a transaction that may write. On SQLite there is one at a time. On PostgreSQL it begins
+    /// with its second statement: a single one is a transaction by itself.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if none can be had within 3 s.
     pub async fn write(&self) -> Result<Tx> {
         let on = match self {
             Self::Sqlite { write, .. } => On::Sqlite(write.begin().await?),
-            Self::Postgres(pool) => On::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => On::Postgres(PostgresTx::Idle(pool.clone())),
         };
         Ok(on.into())
     }
@@ -88,7 +91,7 @@ impl Store {
     pub async fn read(&self) -> Result<Tx> {
         let on = match self {
             Self::Sqlite { read, .. } => On::Sqlite(SqliteTx::Read(read.begin().await?)),
-            Self::Postgres(pool) => On::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => On::Postgres(PostgresTx::Begun(writer::begin(pool).await?)),
         };
         Ok(on.into())
     }
@@ -96,6 +99,15 @@ impl Store {
     /// Whether no other process can share this database, so that every lease found at start is void.
     pub fn is_single(&self) -> bool {
         matches!(self, Self::Sqlite { .. })
+    }
+
+    /// How many batches are worth writing at the same time: on SQLite there is one writer; on PostgreSQL one
+    /// batch is written while another syncs.
+    pub fn writers(&self) -> usize {
+        match self {
+            Self::Sqlite { .. } => 1,
+            Self::Postgres(_) => 2,
+        }
     }
 
     /// What kind of database it is, for people.

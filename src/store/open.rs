@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, PgConnection, Row, SqlSafeStr, SqliteConnection};
 
+use super::log::Log;
 use super::writer::Writer;
 use super::{ACQUIRE_TIMEOUT, Error, Result, Store};
 use crate::domain::secret::Secret;
@@ -43,7 +44,7 @@ impl Store {
         let options = reads
             .clone()
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(SqliteSynchronous::Normal)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .foreign_keys(true)
             .pragma("journal_size_limit", "67108864")
@@ -54,7 +55,7 @@ impl Store {
         migrator(SQLITE).run_direct(None, &mut first, false).await.map_err(cannot_migrate)?;
         first.close().await?;
 
-        let write = Writer::new(SqliteConnection::connect_with(&options).await?);
+        let write = Writer::new(SqliteConnection::connect_with(&options).await?, Log::start(path)?);
         let read = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -93,6 +94,8 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A round trip each time; who takes one that has died takes the next.
+            .test_before_acquire(false)
             .connect_with(bounded)
             .await?;
         Ok(Self::Postgres(pool))
@@ -137,7 +140,7 @@ async fn check_sqlite(connection: &mut SqliteConnection) -> Result<()> {
     let journal: String = sqlx::query("PRAGMA journal_mode").fetch_one(&mut *connection).await?.try_get(0)?;
     let sync: i64 = sqlx::query("PRAGMA synchronous").fetch_one(&mut *connection).await?.try_get(0)?;
     let keys: i64 = sqlx::query("PRAGMA foreign_keys").fetch_one(&mut *connection).await?.try_get(0)?;
-    if (journal.as_str(), sync, keys) != ("wal", 2, 1) {
+    if (journal.as_str(), sync, keys) != ("wal", 1, 1) {
         return Err(Error::Unusable(format!(
             "SQLite did not take its settings (journal_mode {journal}, synchronous {sync}, foreign_keys {keys}): \
              is the file on a network file system?"

@@ -1,12 +1,14 @@
 //! A transaction on either database, and the few places where the two differ.
 
+use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Database, Encode, IntoArguments, Postgres, Sqlite, Type};
 
 use super::given::Given;
+use super::log::Handed;
 use super::row::{Row, Value};
-use super::writer::SqliteTx;
+use super::writer::{PostgresTx, SqliteTx};
 use super::{Error, Result};
 
 /// A transaction. Dropped without [`Tx::commit`], it never was.
@@ -22,7 +24,7 @@ pub enum On {
     /// On a file.
     Sqlite(SqliteTx),
     /// On a server.
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(PostgresTx),
 }
 
 impl From<On> for Tx {
@@ -36,17 +38,36 @@ impl Tx {
     ///
     /// # Errors
     /// As the database gives them; nothing was done then.
-    pub async fn commit(mut self) -> Result<()> {
-        if self.is_shared() {
-            self.flush().await?;
-        }
+    pub async fn commit(self) -> Result<()> {
+        self.hand_over().await?.synced().await
+    }
+
+    /// Commits, and gives what is to be waited for until it is durable. The next transaction can begin
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// As the database gives them; nothing was done then.
+    pub async fn hand_over(mut self) -> Result<Handed> {
         match self.on {
             On::Sqlite(SqliteTx::Write(writing)) => {
                 let (text, arguments) = script(self.waiting)?;
                 writing.commit(&text, arguments).await
             }
-            On::Sqlite(SqliteTx::Read(tx)) => Ok(tx.commit().await?),
-            On::Postgres(tx) => Ok(tx.commit().await?),
+            On::Sqlite(SqliteTx::Read(tx)) => Ok(tx.commit().await.map(|()| Handed::durable())?),
+            On::Postgres(PostgresTx::Idle(pool)) => {
+                if !self.waiting.is_empty() {
+                    let (text, arguments) = together(self.waiting)?;
+                    sqlx::query_with(AssertSqlSafe(text), arguments).execute(&pool).await?;
+                }
+                Ok(Handed::durable())
+            }
+            On::Postgres(PostgresTx::Begun(_)) => {
+                self.flush().await?;
+                if let On::Postgres(PostgresTx::Begun(tx)) = self.on {
+                    tx.commit().await?;
+                }
+                Ok(Handed::durable())
+            }
         }
     }
 
@@ -78,7 +99,9 @@ impl Tx {
                 }
                 bound::<Sqlite>(sql.into(), values)?.execute(&mut **tx).await?.rows_affected()
             }
-            On::Postgres(tx) => bound::<Postgres>(sql.into(), values)?.execute(&mut **tx).await?.rows_affected(),
+            On::Postgres(tx) => {
+                bound::<Postgres>(sql.into(), values)?.execute(tx.begun().await?).await?.rows_affected()
+            }
         })
     }
 
@@ -91,7 +114,7 @@ impl Tx {
                 bound::<Sqlite>(text, values)?.fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
             }
             On::Postgres(tx) => bound::<Postgres>(sql.into(), values)?
-                .fetch_all(&mut **tx)
+                .fetch_all(tx.begun().await?)
                 .await?
                 .into_iter()
                 .map(Row::Postgres)
@@ -105,7 +128,8 @@ impl Tx {
     }
 
     /// Runs a statement over the rows `given`, however many there are, before whatever comes next; what
-    /// is wrong with it shows itself then, or at the commit.
+    /// is wrong with it shows itself then, or at the commit. Of what others do that wait with it, it may
+    /// see nothing, and must not change the same rows.
     pub(super) fn bulk(&mut self, given: Given, sql: &str) {
         if !given.is_empty() {
             self.waiting.push((given, sql.to_owned()));
@@ -121,9 +145,9 @@ impl Tx {
         }
         match &mut self.on {
             On::Postgres(tx) => {
-                let text = format!("WITH {} {sql}", given.as_arrays());
-                let query = sqlx::query_with(AssertSqlSafe(text), given.into_arrays()?);
-                answer.extend(query.fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres));
+                let (text, arguments) = asked(given, sql)?;
+                let query = sqlx::query_with(AssertSqlSafe(text), arguments);
+                answer.extend(query.fetch_all(tx.begun().await?).await?.into_iter().map(Row::Postgres));
             }
             On::Sqlite(tx) => {
                 while !given.is_bound() {
@@ -135,6 +159,15 @@ impl Tx {
             }
         }
         Ok(answer)
+    }
+
+    /// As [`Tx::bulk_fetch`], and begins no transaction for it where there is none: what is found may have
+    /// changed when one begins. `None` where there is one.
+    pub(super) async fn glimpse(&mut self, given: Given, sql: &str) -> Result<Option<Vec<Row>>> {
+        let (On::Postgres(PostgresTx::Idle(pool)), true) = (&self.on, self.waiting.is_empty()) else { return Ok(None) };
+        let (text, arguments) = asked(given, sql)?;
+        let rows = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_all(pool).await?;
+        Ok(Some(rows.into_iter().map(Row::Postgres).collect()))
     }
 
     /// Runs the writes that wait.
@@ -153,10 +186,8 @@ impl Tx {
                 sqlx::query_with(AssertSqlSafe(text), arguments).execute(&mut **tx).await?;
             }
             On::Postgres(tx) => {
-                for (given, sql) in waiting {
-                    let text = format!("WITH {} {sql}", given.as_arrays());
-                    sqlx::query_with(AssertSqlSafe(text), given.into_arrays()?).execute(&mut **tx).await?;
-                }
+                let (text, arguments) = together(waiting)?;
+                sqlx::query_with(AssertSqlSafe(text), arguments).execute(tx.begun().await?).await?;
             }
         }
         Ok(())
@@ -173,6 +204,25 @@ fn script(writes: Vec<(Given, String)>) -> Result<(String, SqliteArguments)> {
         }
     }
     Ok((text, arguments))
+}
+
+/// A query over given rows for PostgreSQL.
+fn asked(given: Given, sql: &str) -> Result<(String, PgArguments)> {
+    let mut arguments = PgArguments::default();
+    let text = format!("WITH {} {sql}", given.as_arrays(0));
+    given.into_arrays(&mut arguments)?;
+    Ok((text, arguments))
+}
+
+/// Writes as one statement for PostgreSQL, which takes each statement in a round trip of its own.
+fn together(writes: Vec<(Given, String)>) -> Result<(String, PgArguments)> {
+    let mut parts = Vec::with_capacity(writes.len());
+    let mut arguments = PgArguments::default();
+    for (number, (given, sql)) in writes.into_iter().enumerate() {
+        parts.push(format!("write_{number} AS (WITH {} {sql})", given.as_arrays(arguments.len())));
+        given.into_arrays(&mut arguments)?;
+    }
+    Ok((format!("WITH {} SELECT 1", parts.join(", ")), arguments))
 }
 
 /// A statement with its values, for either database.

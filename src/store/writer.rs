@@ -1,37 +1,43 @@
-//! The one connection that writes to a SQLite file, and a transaction on it.
+//! The connections that write, and transactions on them that begin only when they have to.
 //!
-//! A pool would test the connection after each use and fetch it back through a task of its own. Each
-//! such hand-over wakes a thread, and at one sync for many callbacks that is what costs.
+//! SQLite has one, without a pool: a pool would test the connection after each use and fetch it back
+//! through a task of its own. Each such hand-over wakes a thread, and at one sync for many callbacks that
+//! is what costs. For the same reason `BEGIN` travels with the first statement, and on PostgreSQL, where
+//! it would be a round trip, it is left out before a single statement.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Connection, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
+use super::log::{Handed, Log};
 use super::{ACQUIRE_TIMEOUT, Error, Result};
 
 /// The connection that writes; nobody has it after [`Writer::close`].
 #[derive(Clone, Debug)]
-pub struct Writer(Arc<Mutex<Option<SqliteConnection>>>);
+pub struct Writer {
+    connection: Arc<Mutex<Option<SqliteConnection>>>,
+    log: Log,
+}
 
 impl Writer {
-    pub(super) fn new(connection: SqliteConnection) -> Self {
-        Self(Arc::new(Mutex::new(Some(connection))))
+    pub(super) fn new(connection: SqliteConnection, log: Log) -> Self {
+        Self { connection: Arc::new(Mutex::new(Some(connection))), log }
     }
 
     /// Waits for the connection; what is done with it is one transaction.
     pub(super) async fn begin(&self) -> Result<SqliteTx> {
-        let lock = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.0).lock_owned()).await;
+        let lock = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.connection).lock_owned()).await;
         let lock = lock.map_err(|_| Error::Unavailable(sqlx::Error::PoolTimedOut))?;
         let connection = OwnedMutexGuard::try_map(lock, Option::as_mut);
         let connection = connection.map_err(|_| Error::Unavailable(sqlx::Error::PoolClosed))?;
-        Ok(SqliteTx::Write(Writing { connection: Some(connection), begun: false }))
+        Ok(SqliteTx::Write(Writing { connection: Some(connection), log: self.log.clone(), begun: false }))
     }
 
     pub(super) async fn close(&self) {
-        if let Some(connection) = self.0.lock().await.take() {
+        if let Some(connection) = self.connection.lock().await.take() {
             // What is committed is synced; an error here leaves the log to the next start.
             let _ = connection.close().await;
         }
@@ -49,6 +55,7 @@ pub enum SqliteTx {
 /// The connection that writes, in hand.
 pub struct Writing {
     connection: Option<OwnedMappedMutexGuard<Option<SqliteConnection>, SqliteConnection>>,
+    log: Log,
     begun: bool,
 }
 
@@ -67,10 +74,11 @@ impl SqliteTx {
 }
 
 impl Writing {
-    /// Runs the last statements and commits, in one hand-over.
-    pub(super) async fn commit(mut self, text: &str, arguments: SqliteArguments) -> Result<()> {
+    /// Runs the last statements and commits, in one hand-over. The sync is on its way then, and the
+    /// connection free for the next transaction.
+    pub(super) async fn commit(mut self, text: &str, arguments: SqliteArguments) -> Result<Handed> {
         let text = match (self.begun, text.is_empty()) {
-            (false, true) => return Ok(()),
+            (false, true) => return Ok(Handed::durable()),
             (false, false) => ["BEGIN IMMEDIATE;", text, "COMMIT"].concat(),
             (true, _) => [text, "COMMIT"].concat(),
         };
@@ -79,7 +87,7 @@ impl Writing {
             sqlx::query_with(AssertSqlSafe(text), arguments).execute(&mut **connection).await?;
         }
         self.begun = false;
-        Ok(())
+        Ok(self.log.sync())
     }
 }
 
@@ -112,5 +120,41 @@ impl Drop for Writing {
             // Where `BEGIN` itself failed there is nothing to roll back, and that is the error here.
             let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
         });
+    }
+}
+
+/// A transaction on a PostgreSQL server.
+pub enum PostgresTx {
+    /// One that has begun.
+    Begun(sqlx::Transaction<'static, Postgres>),
+    /// None yet: a statement made now is a transaction of its own.
+    Idle(PgPool),
+}
+
+impl PostgresTx {
+    /// The connection of the transaction, which begins now if it has not.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn begun(&mut self) -> Result<&mut PgConnection> {
+        if let Self::Idle(pool) = self {
+            *self = Self::Begun(begin(pool).await?);
+        }
+        match self {
+            Self::Begun(tx) => Ok(tx),
+            Self::Idle(_) => Err(Error::Unavailable(sqlx::Error::PoolClosed)),
+        }
+    }
+}
+
+/// Begins a transaction. Connections are not tested before they are taken from the pool: one that has died there
+/// shows itself now, and is passed over.
+pub(super) async fn begin(pool: &PgPool) -> Result<sqlx::Transaction<'static, Postgres>> {
+    let mut left = pool.options().get_max_connections();
+    loop {
+        match pool.begin().await {
+            Err(sqlx::Error::Io(_)) if left > 0 => left -= 1,
+            begun => return Ok(begun?),
+        }
     }
 }

@@ -43,6 +43,7 @@ fn callback(task_id: &str, outcome: CallbackOutcome, at: Timestamp) -> NewCallba
         query: "a=1".into(),
         headers: "[]".into(),
         body: vec![0, 255, b'\''],
+        is_first: false,
     }
 }
 
@@ -142,6 +143,23 @@ both! {
         assert!(list(&mut tx, CallbackFilter { source: Some("nobody".into()), ..all.clone() }).await.is_empty());
         let page = tx.callbacks(&CallbackFilter { limit: 1, ..Default::default() }).await.unwrap();
         assert_eq!(list(&mut tx, CallbackFilter { before: page.next, ..all }).await, ["a"]);
+    }
+
+    async fn the_next_transaction_begins_while_one_becomes_durable(db: Db) {
+        let database = Database::fresh(db);
+        let store = database.store().await;
+        let mut handed = Vec::new();
+        for id in ["t", "u"] {
+            let (task, _) = ended(id, Status::Completed, START);
+            let mut tx = store.write().await.unwrap();
+            tx.insert_tasks(&[&task]);
+            handed.push(tx.hand_over().await.unwrap());
+        }
+        for each in handed {
+            each.synced().await.unwrap();
+        }
+        let mut tx = store.read().await.unwrap();
+        assert!(tx.task("evolink", "t").await.unwrap().is_some() && tx.task("evolink", "u").await.unwrap().is_some());
     }
 
     async fn a_task_comes_back_as_it_was_saved(db: Db) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use callboard::channels::{CHANNELS, Channel, House};
 use callboard::config::{Config, Env, Registries};
 use callboard::egress::Egress;
-use callboard::providers::PROVIDERS;
+use callboard::providers::{PROVIDERS, Provider};
 
 use crate::source::{read, toml_file};
 
@@ -21,22 +21,32 @@ fn stands_in_readme(marker: &str, table: &str) {
 #[test]
 fn the_readme_lists_every_provider() {
     let mut table =
-        "| provider | | where the callback URL goes | signs | tries again | result links live |\n".to_owned();
-    table.push_str("|---|---|---|---|---|---|\n");
+        "| provider | | where the callback URL goes | signs | tries again | how it is asked | result links live |\n"
+            .to_owned();
+    table.push_str("|---|---|---|---|---|---|---|\n");
     for provider in PROVIDERS {
         let about = provider.about();
         table.push_str(&format!(
-            "| `{}` | [{}]({}) | {} | {} | {} | {} |\n",
+            "| `{}` | {} | {} | {} | {} | {} | {} |\n",
             provider.name(),
-            about.title,
-            about.docs,
+            about.docs.map_or_else(|| about.title.to_owned(), |docs| format!("[{}]({docs})", about.title)),
             about.callback_url_goes,
             if about.signs { "yes" } else { "no" },
             about.retries,
+            asked(*provider),
             about.links_live,
         ));
     }
     stands_in_readme("providers", &table);
+}
+
+/// How a provider is asked for its tasks.
+fn asked(provider: &dyn Provider) -> String {
+    let Some(api) = provider.ask().map(|ask| ask.api()) else { return "no".to_owned() };
+    let many = if api.batch > 1 { format!("{} at once", api.batch) } else { "one by one".to_owned() };
+    let lists = if api.lists { ", and has a list" } else { "" };
+    let host = if api.base_url.is_none() { ", once its source says `base_url`" } else { "" };
+    format!("{many}{lists}{host}")
 }
 
 fn settings(channel: &dyn Channel) -> String {
@@ -71,7 +81,8 @@ fn every_provider_has_its_chapter() {
         let heading = format!("(`{}`)\n", provider.name());
         let found = text.lines().any(|line| line.starts_with("## ") && format!("{line}\n").ends_with(&heading));
         assert!(found, "docs/providers.md lacks a chapter that ends with {heading}");
-        assert!(text.contains(provider.about().docs), "docs/providers.md lacks {}", provider.about().docs);
+        let docs = provider.about().docs.unwrap_or_default();
+        assert!(text.contains(docs), "docs/providers.md lacks {docs}");
     }
 }
 
