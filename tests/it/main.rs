@@ -30,6 +30,7 @@ mod record;
 mod schema;
 mod signed;
 mod simulator;
+mod simulator_asked;
 mod sink;
 mod sinks;
 mod stop;
