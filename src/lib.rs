@@ -10,6 +10,8 @@
 //! provider answered. [`flow::dispatch`] claims what is due and has a channel of [`channels`] send it, through
 //! [`egress`]; [`domain::delivery`] says what becomes of it.
 //!
+//! [`demo`] stands apart: simulated providers and sinks, which the service meets over HTTP like any others.
+//!
 //! # What always holds
 //!
 //! - An answer of 2xx means committed and synced; any other means that no event was made of it.
@@ -47,5 +49,7 @@ pub mod flow;
 pub mod http;
 
 pub mod app;
+
+pub mod demo;
 
 pub mod cli;

@@ -28,6 +28,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("flow", &["domain", "providers", "egress", "channels", "config", "store", "shutdown"]),
     ("http", &["domain", "providers", "channels", "config", "store", "shutdown", "flow"]),
     ("app", &["domain", "providers", "egress", "channels", "config", "store", "shutdown", "telemetry", "flow", "http"]),
+    ("demo", &["domain", "egress", "shutdown"]),
     (
         "cli",
         &[
@@ -42,6 +43,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "flow",
             "http",
             "app",
+            "demo",
         ],
     ),
     ("main", &["cli"]),
@@ -50,7 +52,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 /// Crates that only some places may name.
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["src/store/"]),
-    ("actix_web", &["src/http/", "src/app.rs"]),
+    ("actix_web", &["src/http/", "src/app.rs", "src/demo/listener.rs"]),
     ("reqwest", &["src/egress/"]),
     ("lettre", &["src/channels/email/"]),
     ("anyhow", &["src/main.rs", "src/cli/", "src/app.rs"]),
