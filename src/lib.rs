@@ -20,7 +20,8 @@
 //! - Nothing is only in memory: a wake-up is a hint, the database is the queue.
 //! - No transaction is open while anything goes over the network.
 //! - Only [`providers::Inbound`]`<`[`providers::Verified`]`>` gives its body to be interpreted.
-//! - Every address is judged where it is dialled ([`egress`]), but for the operator's own mail server.
+//! - Every address is judged where it is dialled ([`egress`]), but for the operator's own: the mail
+//!   server, and the `base_url` of a source in the file.
 //! - Time is an argument; the system's clock is read in [`domain::clock`] alone.
 //! - Secrets are [`domain::secret::Secret`]s, which neither `Debug` nor a log shows.
 //!

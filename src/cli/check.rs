@@ -10,6 +10,7 @@ use crate::channels::{House, channel};
 use crate::config::{Config, Env, Mistake, Mistakes, REFERENCE};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::delivery::Outcome;
+use crate::egress::Egress;
 use crate::flow::probe::probe;
 use crate::flow::roster::{LiveRoster, Roster};
 use crate::http::tls::Certificates;
@@ -130,11 +131,8 @@ async fn destinations(roster: &Roster) -> Vec<(String, Result<String, String>)> 
 /// Providers do not follow redirects: `public_url` must lead to a running service at once.
 async fn public_url(url: &str) -> Result<String, String> {
     let asked = format!("{url}/healthz");
-    // The operator's own address may well be inside.
-    let everywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|net| net.parse().ok()).collect();
-    let egress = crate::egress::Egress::new(everywhere);
     let parsed = url::Url::parse(&asked).map_err(|error| error.to_string())?;
-    let answer = egress.get(&parsed, PATIENCE).await.map_err(|error| error.to_string())?;
+    let answer = Egress::operators().get(&parsed, PATIENCE).await.map_err(|error| error.to_string())?;
     let is_ours = String::from_utf8_lossy(&answer.body).contains("\"alive\"");
     match answer.status {
         200 if is_ours => Ok("it leads to Callboard".into()),

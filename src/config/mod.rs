@@ -23,6 +23,7 @@ use crate::domain::source::Source;
 pub use crate::domain::spelling::nearest;
 use crate::providers::{PROVIDERS, Provider};
 
+mod asking;
 mod destinations;
 mod env;
 mod mistakes;

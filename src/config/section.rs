@@ -87,8 +87,8 @@ fn describe(content: &Content) -> &'static str {
         Content::Integer(_) => "a number without quotes",
         Content::List(_) => "a list",
         Content::Table(_) => "a table",
+        Content::Boolean(_) => "true or false",
         Content::Other(word) => match *word {
-            "boolean" => "true or false",
             "float" => "a number without quotes",
             _ => "a date or time",
         },
@@ -155,6 +155,18 @@ impl<'a> Section<'a> {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
+    /// Where the key was written, if it was.
+    pub(super) fn place(&self, key: &str) -> Option<Place> {
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        Some(self.place_of(key, &entry.origin))
+    }
+
+    /// The variable of a key that is missing beside one that a variable gives; `None` beside one of the file.
+    pub(super) fn variable(&self, key: &str, beside: &Place) -> Option<String> {
+        let path: Vec<&str> = self.place.path.split('.').chain([key]).collect();
+        matches!(beside.origin, Origin::Variable(_)).then(|| variable_for(&path))
+    }
+
     /// Whether the table was written at all.
     pub(super) fn is_there(&self) -> bool {
         self.written
@@ -182,6 +194,32 @@ impl<'a> Section<'a> {
     ) -> Option<Found<T>> {
         let text = self.text(key, wanted)?;
         parsed(self.reader, text, parse)
+    }
+
+    /// One of these words, and what it stands for.
+    pub(super) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<Found<T>> {
+        let quoted: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let found = self.text(key, &quoted.join(" or "))?;
+        let Some((_, value)) = words.iter().find(|(word, _)| *word == found.value) else {
+            let hint = suggestion(&found.value, words.iter().map(|(word, _)| *word));
+            self.reader.wrong_but(&found.place, format!("`{}` is unknown", found.value), hint);
+            return None;
+        };
+        Some(Found { value: *value, place: found.place })
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<Found<bool>> {
+        let (node, place) = self.look(key)?;
+        let value = match &node.content {
+            Content::Boolean(value) => Some(*value),
+            Content::Given(text) => text.parse().ok(),
+            _ => None,
+        };
+        if value.is_none() {
+            self.reader.wrong(&place, "write true or false, without quotes");
+        }
+        value.map(|value| Found { value, place })
     }
 
     /// A whole number within bounds.
@@ -361,7 +399,8 @@ impl<'a> Section<'a> {
         match (&entry.origin, nearest(&entry.key, known.clone())) {
             (Origin::Variable(_), Some(near)) => {
                 let path: Vec<&str> = self.place.path.split('.').chain([near]).collect();
-                format!("did you mean `{}`?", variable_for(&path))
+                let more = if matches!(entry.node.content, Content::Table(_)) { "__…" } else { "" };
+                format!("did you mean `{}{more}`?", variable_for(&path))
             }
             _ => suggestion(&entry.key, known),
         }

@@ -50,7 +50,9 @@ pub(super) fn server(mut section: Section<'_>) -> Server {
         public_url: section.read("public_url", "a URL such as \"https://hooks.example.com\"", public_url).map(value_of),
         admin_key: section.read("admin_key", "a text of at least 16 characters", admin_key).map(value_of),
         max_body: max_body(&mut section),
-        shutdown_timeout: section.read("shutdown_timeout", A_DURATION, positive).map_or(SHUTDOWN_TIMEOUT, value_of),
+        shutdown_timeout: section
+            .read("shutdown_timeout", A_DURATION, value::positive)
+            .map_or(SHUTDOWN_TIMEOUT, value_of),
         trusted_proxies: networks(&mut section, "trusted_proxies"),
         tls: tls(section.section("tls")),
     };
@@ -71,22 +73,9 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is not an address to listen on: {hint}"))
 }
 
-/// Without a slash at its end, so that a path can be put behind it.
 fn public_url(text: &str) -> Result<String, String> {
-    // What has a user in it may have a password in it.
-    let shown = if text.contains('@') { "it".to_owned() } else { format!("`{text}`") };
-    let wrong = |why: &str| format!("{shown} {why}: write it as in \"https://hooks.example.com\"");
-    let url = Url::parse(text).map_err(|error| wrong(&format!("is not a URL ({error})")))?;
-    if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
-        return Err(wrong("is not an http or https URL"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("it has a user or a password in it, which would be in every callback URL: leave them out".into());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("has a query or a fragment, and a path is put behind it"));
-    }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
+    let no_user = "it has a user or a password in it, which would be in every callback URL: leave them out";
+    value::url_to_extend(text, "https://hooks.example.com", no_user)
 }
 
 fn admin_key(text: &str) -> Result<Secret, String> {
@@ -105,11 +94,6 @@ fn max_body(section: &mut Section<'_>) -> usize {
         section.reader().wrong(&found.place, "it must be from 1KiB to 64MiB");
     }
     usize::try_from(found.value).unwrap_or(MAX_BODY)
-}
-
-fn positive(text: &str) -> Result<Duration, String> {
-    let duration = value::duration(text)?;
-    if duration.is_zero() { Err("it must be more than zero".to_owned()) } else { Ok(duration) }
 }
 
 fn networks(section: &mut Section<'_>, key: &'static str) -> Vec<IpNet> {
@@ -216,8 +200,8 @@ pub(super) fn delivery(mut section: Section<'_>) -> Delivery {
         let duration = value::duration(text)?;
         if TIMEOUT_BOUNDS.contains(&duration) { Ok(duration) } else { Err("it must be from 1s to 5m".to_owned()) }
     });
-    let waits = section.filled_list("retry", "\"5s\", \"30s\"", positive);
-    let disable_after = section.read("disable_after", A_DURATION, positive).map_or(DISABLE_AFTER, value_of);
+    let waits = section.filled_list("retry", "\"5s\", \"30s\"", value::positive);
+    let disable_after = section.read("disable_after", A_DURATION, value::positive).map_or(DISABLE_AFTER, value_of);
     section.finish();
     let default_waits = || RETRY_SECONDS.map(Duration::from_secs).to_vec();
     Delivery {

@@ -1,21 +1,14 @@
 //! `[sources.NAME]`
 
-use std::time::Duration;
-
+use super::asking::{Asking, asking};
 use super::env::variable_for;
 use super::section::{Found, Section};
 use super::value;
 use crate::domain::pace::Rate;
 use crate::domain::secret::Secret;
-use crate::domain::source::{Confirm, Poll, RelayKeys, Source};
+use crate::domain::source::Source;
 use crate::domain::spelling::{nearest, suggestion};
 use crate::providers::Provider;
-
-/// Keys of sources that are asked, which this build does not do.
-const ASKING: [&str; 5] = ["api_key", "base_url", "poll", "relay_keys", "confirm_within"];
-
-/// Whether the provider is asked before an unsigned callback is believed.
-const CONFIRM: [&str; 3] = ["auto", "always", "never"];
 
 /// Every source. One with mistakes is in it too, so that what names it is not a mistake of its own.
 pub(super) fn sources(section: Section<'_>, providers: &[&dyn Provider]) -> Vec<Source> {
@@ -50,6 +43,7 @@ fn source(name: String, mut section: Section<'_>, providers: &[&dyn Provider]) -
         found.copied().ok_or_else(|| format!("there is no provider `{text}`; {}", suggestion(text, names())))
     });
     let provider = provider.map(|found| found.value);
+    let Asking { api_key, base_url, confirm, confirm_within, poll, relay_keys } = asking(&mut section, provider);
     let source = Source {
         name,
         provider: provider.map(|provider| provider.name().to_owned()).unwrap_or_default(),
@@ -57,15 +51,13 @@ fn source(name: String, mut section: Section<'_>, providers: &[&dyn Provider]) -
         signing_secrets: signing_secrets(&mut section, provider),
         teams: teams(&mut section),
         rate: section.read("rate", "a rate such as \"200/s\"", Rate::parse).map(|found| found.value),
-        api_key: None,
-        base_url: None,
-        confirm: Confirm::default(),
-        confirm_within: Duration::from_secs(600),
-        poll: Poll::default(),
-        relay_keys: RelayKeys::default(),
+        api_key,
+        base_url,
+        confirm,
+        confirm_within,
+        poll,
+        relay_keys,
     };
-    confirm(&mut section);
-    section.lacks(&ASKING, "this build does not ask providers yet");
     section.finish();
     source
 }
@@ -94,17 +86,4 @@ fn signing_secrets(section: &mut Section<'_>, provider: Option<&dyn Provider>) -
 fn teams(section: &mut Section<'_>) -> Option<Vec<String>> {
     let found = section.filled_list("teams", "\"ads\", \"ops\"", value::name)?;
     Some(found.value.into_iter().map(|team| team.value).collect())
-}
-
-/// `auto` and `never` come to the same while no provider is asked; `always` would let nothing through.
-fn confirm(section: &mut Section<'_>) {
-    let Some(found) = section.text("confirm", "\"auto\" or \"never\"") else { return };
-    let reader = section.reader();
-    match found.value.as_str() {
-        "auto" | "never" => {}
-        "always" => {
-            reader.wrong_but(&found.place, "this build does not ask providers yet", "write \"auto\", or remove it");
-        }
-        other => reader.wrong_but(&found.place, format!("`{other}` is unknown"), suggestion(other, CONFIRM)),
-    }
 }

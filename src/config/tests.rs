@@ -6,11 +6,13 @@ use crate::domain::clock::Timestamp;
 use crate::domain::destination::Settings;
 use crate::domain::pace::Rate;
 use crate::domain::task::Observation;
+use crate::providers::api::{Api, Ask, Call, CallbackUrl, Reply, Told};
 use crate::providers::{About, Inbound, Provider, Unread, Verified};
 
 struct FakeProvider {
     name: &'static str,
     signs: bool,
+    ask: Option<&'static FakeAsk>,
 }
 
 impl Provider for FakeProvider {
@@ -30,8 +32,37 @@ impl Provider for FakeProvider {
         Err(Unread::NoTask(String::new()))
     }
 
+    fn ask(&self) -> Option<&'static dyn Ask> {
+        self.ask.map(|ask| -> &'static dyn Ask { ask })
+    }
+
     fn example(&self, _: &str, _: Timestamp) -> String {
         String::new()
+    }
+}
+
+struct FakeAsk(&'static Api);
+
+const fn api(base_url: Option<&'static str>, lists: bool) -> Api {
+    let (callback_url, pace) = (CallbackUrl::Nowhere, Rate { count: 2, per: Duration::from_secs(1) });
+    Api { base_url, callback_url, creates: &[], queries: &[], cancels: &[], batch: 1, lists, pace }
+}
+
+impl Ask for FakeAsk {
+    fn api(&self) -> &'static Api {
+        self.0
+    }
+
+    fn created(&self, _: &Reply<'_>) -> Result<Observation, Unread> {
+        Err(Unread::NoTask(String::new()))
+    }
+
+    fn one(&self, _: &str) -> Call {
+        Call::get(String::new())
+    }
+
+    fn read_one(&self, _: &str, _: &Reply<'_>) -> Told {
+        Told::NotFound
     }
 }
 
@@ -63,16 +94,21 @@ impl Channel for FakeChannel {
 }
 
 mod reference;
+mod sources;
+mod variables;
 
 const fn field(name: &'static str, kind: FieldKind, required: bool) -> Field {
     Field { name, kind, required, secret: false }
 }
 
+static EVOLINK: FakeAsk = FakeAsk(&api(Some("https://evolink.example"), true));
+static HOMELESS: FakeAsk = FakeAsk(&api(None, false));
+
 const KNOWN: Registries<'static> = Registries {
     providers: &[
-        &FakeProvider { name: "evolink", signs: false },
-        &FakeProvider { name: "aivideoapi", signs: false },
-        &FakeProvider { name: "replicate", signs: true },
+        &FakeProvider { name: "evolink", signs: false, ask: Some(&EVOLINK) },
+        &FakeProvider { name: "homeless", signs: false, ask: Some(&HOMELESS) },
+        &FakeProvider { name: "replicate", signs: true, ask: None },
     ],
     channels: &[
         &FakeChannel { name: "slack", fields: &[field("url", FieldKind::Text, true)] },
@@ -117,7 +153,7 @@ fn without_anything_it_is_the_contracts_defaults() {
     assert!(config.server.manage_listen.is_none() && config.server.tls.is_none() && config.server.admin_key.is_none());
     assert!(matches!(&config.database, Database::Sqlite(file) if file == Path::new("callboard.db")));
     let sources: Vec<_> = config.sources.iter().map(|source| (&*source.name, &*source.provider)).collect();
-    assert_eq!(sources, [("evolink", "evolink"), ("aivideoapi", "aivideoapi"), ("replicate", "replicate")]);
+    assert_eq!(sources, [("evolink", "evolink"), ("homeless", "homeless"), ("replicate", "replicate")]);
     assert_eq!(config.delivery.timeout, seconds(15));
     let waits = [5, 30, 120, 600, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600].map(seconds);
     assert_eq!(config.delivery.policy.waits, waits);
@@ -263,35 +299,6 @@ fn a_mistake_names_file_line_and_nearest_spelling() {
 }
 
 #[test]
-fn mistakes_of_sources() {
-    for (keys, wanted) in [
-        ("rate = '1/s'", "c.toml:1: sources.evolink: `provider` is missing; write provider = \"evolink\""),
-        ("provider = 'evolnk'", "there is no provider `evolnk`; did you mean `evolink`?"),
-        ("provider = 'x'", "it can be `evolink`, `aivideoapi`, `replicate`"),
-        ("provider = 'evolink'\ncallback_token = 'short'", "c.toml:3: sources.evolink.callback_token: it is part of"),
-        ("provider = 'evolink'\ncallback_token = []", "the list is empty"),
-        ("provider = 'evolink'\nsigning_secret = 'whsec_x'", "`evolink` does not sign its callbacks"),
-        ("provider = 'replicate'\nsigning_secret = 'hush'", "signing_secret: it begins with whsec_"),
-        ("provider = 'replicate'\nsigning_secret = ''", "it is empty"),
-        ("provider = 'evolink'\nteams = ['Ads']", "`Ads` is not a name"),
-        ("provider = 'evolink'\nrate = 5", "sources.evolink.rate: it is a number"),
-        ("provider = 'evolink'\nrate = '5'", "`5` is not a rate"),
-        ("provider = 'evolink'\napi_key = 'hush'", "c.toml:3: sources.evolink.api_key: this build does not ask"),
-        ("provider = 'evolink'\npoll = { after = '5m' }", "sources.evolink.poll: this build does not ask"),
-        ("provider = 'evolink'\nconfirm = 'always'", "confirm: this build does not ask providers yet; write \"auto\""),
-        ("provider = 'evolink'\nconfirm = 'neve'", "did you mean `never`?"),
-        ("provider = 'evolink'\n[sources.A]\nprovider = 'evolink'", "c.toml:3: sources.A: `A` is not a name"),
-        ("provider = 'evolink'\n[sources]\nx = 1", "x: it is a number without quotes, and a table"),
-    ] {
-        let found = read_with(&format!("[sources.evolink]\n{keys}"), &[]).expect_err(keys).to_string();
-        assert!(found.contains(wanted), "{keys}\n{found}");
-        assert!(!found.contains("hush"), "{found}");
-    }
-    let twins = "[sources.a-b]\nprovider = 'evolink'\n[sources.a_b]\nprovider = 'evolink'";
-    assert!(mistake(twins).contains("it is `CALLBOARD_SOURCES__A_B__…`, as `a-b` is"));
-}
-
-#[test]
 fn mistakes_of_destinations_and_subscriptions() {
     const BASE: &str = "[destinations.ads]\nteam = 'ads'\nchannel = 'slack'\nurl = 'u'\n\
         [sources.video]\nprovider = 'evolink'\nteams = ['ops']\n[sources.open]\nprovider = 'evolink'\n";
@@ -362,71 +369,6 @@ fn what_is_not_toml_has_its_line() {
     ] {
         let found = read_with(text, &[]).map(|_| ()).expect_err(text);
         assert!(found.starts_with(wanted), "{text}\n{found}");
-    }
-}
-
-#[test]
-fn variables_override_single_values() {
-    let env = [
-        ("CALLBOARD_SERVER__LISTEN", "0.0.0.0:1"),
-        ("CALLBOARD_SERVER__MAX_BODY", "4096"),
-        ("CALLBOARD_SERVER__ADMIN_KEY", "${not-filled-in-here}"),
-        ("CALLBOARD_DATABASE__URL", "sqlite:other.db"),
-        ("CALLBOARD_SOURCES__MY_EVO__RATE", "3/m"),
-        ("CALLBOARD_SOURCES__MY_EVO__CALLBACK_TOKEN", "0123456789abcdef"),
-        ("CALLBOARD_EMAIL__SMTP", "smtp://h"),
-        ("CALLBOARD_EMAIL__FROM", "a@b.c"),
-        ("CALLBOARD_DELIVERY__TIMEOUT", "9s"),
-        ("CALLBOARD_KEY", "not a setting"),
-    ];
-    let text =
-        "[server]\nlisten = 'overridden, so not looked at'\n[sources.my-evo]\nprovider = 'evolink'\nrate = '1/s'";
-    let config = read_with(text, &env).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    assert_eq!((config.server.listen.to_string(), config.server.max_body), ("0.0.0.0:1".to_owned(), 4096));
-    assert_eq!(config.server.admin_key.as_ref().map(Secret::expose), Some("${not-filled-in-here}"));
-    assert!(matches!(&config.database, Database::Sqlite(file) if file == Path::new("other.db")));
-    assert_eq!(config.sources[0].rate, Some(Rate { count: 3, per: seconds(60) }));
-    assert_eq!(config.sources[0].callback_tokens.len(), 1);
-    assert_eq!(config.email.map(|email| email.from), Some("a@b.c".to_owned()));
-    assert_eq!(config.delivery.timeout, seconds(9));
-    // Of the sources that are there by default too.
-    let config = read_with("", &[("CALLBOARD_SOURCES__EVOLINK__RATE", "3/m")]).unwrap_or_else(|m| panic!("{m}"));
-    assert_eq!((config.sources.len(), config.sources[0].rate.is_some()), (3, true));
-}
-
-#[test]
-fn a_wrong_variable_is_named_with_the_nearest() {
-    for (variable, value, wanted) in [
-        (
-            "CALLBOARD_SERVER__LISTN",
-            "x",
-            "CALLBOARD_SERVER__LISTN: unknown key; did you mean `CALLBOARD_SERVER__LISTEN`?",
-        ),
-        ("CALLBOARD_SEVER__LISTEN", "x", "no section `sever`; did you mean `CALLBOARD_SERVER__…`?"),
-        (
-            "CALLBOARD_SOURCES__EVOLINC__RATE",
-            "x",
-            "no source is written `EVOLINC` in a variable; did you mean `EVOLINK`?",
-        ),
-        (
-            "CALLBOARD_SOURCES__EVOLINK__RAT",
-            "x",
-            "CALLBOARD_SOURCES__EVOLINK__RAT: unknown key; did you mean `CALLBOARD_SOURCES__EVOLINK__RATE`?",
-        ),
-        ("CALLBOARD_SOURCES__EVOLINK", "x", "it names no key of a source"),
-        ("CALLBOARD_SOURCES__EVOLINK__API_KEY", "hush", "this build does not ask providers yet; remove it"),
-        ("CALLBOARD_SERVER__LISTEN", "x", "CALLBOARD_SERVER__LISTEN: `x` is not an address"),
-        ("CALLBOARD_SERVER__ADMIN_KEY", "hush", "CALLBOARD_SERVER__ADMIN_KEY: write at least 16"),
-        ("CALLBOARD_SERVER__TLS", "x", "a table cannot be set by a variable"),
-        ("CALLBOARD_SERVER__TRUSTED_PROXIES", "10.0.0.0/8", "a list cannot be set by a variable"),
-        ("CALLBOARD_DELIVERY__RETRY", "5s", "a list cannot be set by a variable"),
-        ("CALLBOARD_SOURCES__EVOLINK__TEAMS", "ads", "a list cannot be set by a variable"),
-        ("CALLBOARD_DESTINATIONS__A__URL", "x", "`destinations` are not set by variables; write ${NAME} in the file"),
-        ("CALLBOARD_SERVER__", "x", "unknown key"),
-    ] {
-        let found = mistake_with("", &[(variable, value)]);
-        assert!(found.starts_with(variable) && found.contains(wanted), "{found}");
-        assert!(!found.contains("hush"), "{found}");
     }
 }
 

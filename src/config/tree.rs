@@ -38,6 +38,8 @@ pub(super) enum Content {
     Given(String),
     /// A whole number; `None` where it does not fit.
     Integer(Option<i64>),
+    /// `true` or `false`.
+    Boolean(bool),
     /// A list.
     List(Vec<Node>),
     /// A table.
@@ -150,6 +152,7 @@ impl<'t> Lines<'t> {
                 Content::Text(text.clone().into_owned())
             }
             DeValue::Integer(number) => Content::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()),
+            DeValue::Boolean(value) => Content::Boolean(*value),
             DeValue::Array(items) => Content::List(items.iter().map(|item| self.node(item)).collect()),
             DeValue::Table(table) => Content::Table(self.table(table)),
             other => Content::Other(other.type_str()),
@@ -213,26 +216,40 @@ fn find<'t>(root: &'t mut Table, rest: &str, origin: &Origin) -> Result<Option<(
         let hint = suggestion(&(variable_for(&[section]) + "__…"), sections.iter().map(String::as_str));
         return Err((format!("there is no section `{}`", section.to_lowercase()), hint));
     };
-    Ok(root.table(name, origin).map(|table| (table, key.to_lowercase())))
+    root.table(name, origin).map(|table| within(table, key, origin)).transpose()
 }
 
-/// `NAME__KEY` of a source. A name may have two underscores of its own, a key has none.
+/// The table and the key that `KEY`, or `TABLE__KEY` of a table in it, means.
+fn within<'t>(table: &'t mut Table, key: &str, origin: &Origin) -> Result<(&'t mut Table, String), NotFound> {
+    let Some((inner, key)) = key.split_once("__") else { return Ok((table, key.to_lowercase())) };
+    let inner = inner.to_lowercase();
+    match table.table(&inner, origin) {
+        Some(table) => within(table, key, origin),
+        None => Err((format!("`{inner}` is no table, so that it has no keys"), "remove it".to_owned())),
+    }
+}
+
+/// `NAME__KEY` or `NAME__TABLE__KEY` of a source. A name may have two underscores of its own: the longest
+/// name that fits is meant.
 fn find_source<'t>(
     root: &'t mut Table,
     rest: &str,
     origin: &Origin,
 ) -> Result<Option<(&'t mut Table, String)>, NotFound> {
-    let Some((name, key)) = rest.rsplit_once("__") else {
+    if !rest.contains("__") {
         let hint = "write CALLBOARD_SOURCES__<NAME>__<KEY>".to_owned();
         return Err(("it names no key of a source".to_owned(), hint));
-    };
+    }
     let Some(sources) = root.table("sources", &Origin::BuiltIn) else { return Ok(None) };
     let upper = |known: &str| known.to_uppercase().replace('-', "_");
     let names: Vec<String> = sources.entries().iter().map(|entry| entry.key.clone()).collect();
-    let Some(found) = names.iter().find(|known| upper(known) == name) else {
+    let key_of = |known: &String| rest.strip_prefix(&upper(known)).and_then(|rest| rest.strip_prefix("__"));
+    let fitting = names.iter().filter_map(|known| Some((known, key_of(known)?)));
+    let Some((found, key)) = fitting.max_by_key(|(known, _)| known.len()) else {
+        let name = rest.split("__").next().unwrap_or(rest);
         let variables: Vec<String> = names.iter().map(|known| upper(known)).collect();
         let hint = suggestion(name, variables.iter().map(String::as_str));
         return Err((format!("no source is written `{name}` in a variable"), hint));
     };
-    Ok(sources.table(found, origin).map(|table| (table, key.to_lowercase())))
+    sources.table(found, origin).map(|table| within(table, key, origin)).transpose()
 }

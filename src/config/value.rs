@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use url::Url;
 
 use super::Env;
 
@@ -35,6 +36,43 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         }
         _ => Err(format!("`{text}` is too long: at most 3650d are allowed")),
     }
+}
+
+/// Reads a duration as [`duration`] does, which may not be zero.
+///
+/// # Errors
+/// A sentence that says what is expected.
+pub fn positive(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration.is_zero() { Err("it must be more than zero".to_owned()) } else { Ok(duration) }
+}
+
+/// Reads where a provider's API is: an http or https URL, given without a slash at its end.
+///
+/// # Errors
+/// A sentence that says what is expected, without a password.
+pub fn base_url(text: &str) -> Result<String, String> {
+    let no_user = "it has a user or a password in it: leave them out, the key goes into `api_key`";
+    url_to_extend(text, "https://api.example.com", no_user)
+}
+
+/// A URL without a slash at its end, so that a path can be put behind it. `no_user` says why there may be no
+/// user in it.
+pub(super) fn url_to_extend(text: &str, example: &str, no_user: &str) -> Result<String, String> {
+    // What has a user in it may have a password in it, and a query a key.
+    let shown = if text.contains(['@', '?']) { "it".to_owned() } else { format!("`{text}`") };
+    let wrong = |why: &str| format!("{shown} {why}: write it as in \"{example}\"");
+    let url = Url::parse(text).map_err(|error| wrong(&format!("is not a URL ({error})")))?;
+    if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
+        return Err(wrong("is not an http or https URL"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(no_user.to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has a query or a fragment, and a path is put behind it"));
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// Reads a size in bytes: a whole number, alone or with `B`, `KB`, `MB` (thousands), `KiB` or `MiB` (1,024s).

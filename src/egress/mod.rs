@@ -3,9 +3,10 @@
 //! A URL comes from whoever may write a destination, so it must not reach what only this machine can
 //! reach. The address is judged where it is dialled: by our own resolver for names (all addresses of a
 //! name, at every dial, so that a name which changes its mind gains nothing) and before the request for
-//! literal addresses, for which hyper asks no resolver. Redirects are not followed, proxies of the
-//! environment are not used, nothing is sent twice, and one deadline covers everything from the
-//! look-up of the name to the last byte of the answer.
+//! literal addresses, for which hyper asks no resolver. Only what the operator's own file names may be
+//! inside ([`Egress::operators`]). Redirects are not followed, proxies of the environment are not used,
+//! nothing is sent twice, and one deadline covers everything from the look-up of the name to the last
+//! byte of the answer.
 
 use std::fmt;
 use std::io;
@@ -47,7 +48,7 @@ pub struct Egress {
 
 impl fmt::Debug for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Egress").field("allow", &self.rules.allow).finish_non_exhaustive()
+        f.debug_struct("Egress").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
 
@@ -62,6 +63,21 @@ pub struct Post<'a> {
     pub body: Bytes,
 }
 
+/// One question to a provider's API.
+#[derive(Clone)]
+pub struct Ask<'a> {
+    /// In upper case.
+    pub method: &'static str,
+    /// Where to.
+    pub url: &'a Url,
+    /// Names in lower case, values without control characters.
+    pub headers: Vec<(&'static str, String)>,
+    /// Sent as it is; `None` is a request without a body.
+    pub body: Option<Bytes>,
+    /// So many bytes of the answer's body are read at most.
+    pub body_max: usize,
+}
+
 /// What came back.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer {
@@ -69,20 +85,27 @@ pub struct Answer {
     pub status: u16,
     /// The `Retry-After` header as it was sent.
     pub retry_after: Option<String>,
-    /// The first [`RESPONSE_BYTES_MAX`] of the body; the rest was not read.
+    /// The first bytes of the body, [`RESPONSE_BYTES_MAX`] unless the request says otherwise; the rest was
+    /// not read.
     pub body: Vec<u8>,
 }
 
 impl Egress {
     /// A client that never dials an inside address, but for those in `allow`.
     pub fn new(allow: Vec<IpNet>) -> Self {
-        Self::with(allow, Arc::new(|name| Box::pin(system_lookup(name))), &[])
+        Self::with(Rules::Outside { allow }, Arc::new(|name| Box::pin(system_lookup(name))), &[])
     }
 
-    fn with(allow: Vec<IpNet>, lookup: Lookup, roots: &[reqwest::Certificate]) -> Self {
+    /// A client that dials every address, for the operator's own URLs alone: `base_url` of a source in the
+    /// file, and `public_url`. A URL that somebody else wrote must never come here.
+    pub fn operators() -> Self {
+        Self::with(Rules::Everywhere, Arc::new(|name| Box::pin(system_lookup(name))), &[])
+    }
+
+    fn with(rules: Rules, lookup: Lookup, roots: &[reqwest::Certificate]) -> Self {
         // An error here says that one is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let rules = Arc::new(Rules { allow });
+        let rules = Arc::new(rules);
         let builder = || client_builder(Guard { rules: rules.clone(), lookup: lookup.clone() });
         let client = builder().tls_certs_merge(roots.iter().cloned()).build().or_else(|error| {
             // A machine without a certificate store can still post to http URLs.
@@ -117,11 +140,9 @@ impl Egress {
     /// There was no complete answer within `timeout`, or the address is refused; then nothing was
     /// dialled.
     pub async fn post(&self, request: Post<'_>, timeout: Duration) -> Result<Answer, EgressError> {
-        let mut builder = self.client.post(request.url.clone()).body(request.body);
-        for (name, value) in request.headers {
-            builder = builder.header(name, value);
-        }
-        self.bounded(request.url, builder, timeout).await
+        let Post { url, headers, body } = request;
+        let ask = Ask { method: "POST", url, headers, body: Some(body), body_max: RESPONSE_BYTES_MAX };
+        self.ask(ask, timeout).await
     }
 
     /// Asks once and reads the answer, whatever its status. A redirect is an answer like any other.
@@ -129,31 +150,43 @@ impl Egress {
     /// # Errors
     /// As [`Egress::post`].
     pub async fn get(&self, url: &Url, timeout: Duration) -> Result<Answer, EgressError> {
-        self.bounded(url, self.client.get(url.clone()), timeout).await
+        let ask = Ask { method: "GET", url, headers: Vec::new(), body: None, body_max: RESPONSE_BYTES_MAX };
+        self.ask(ask, timeout).await
     }
 
-    async fn bounded(
-        &self,
-        url: &Url,
-        request: reqwest::RequestBuilder,
-        timeout: Duration,
-    ) -> Result<Answer, EgressError> {
+    /// Sends one request and reads the answer, whatever its status. A redirect is an answer like any other.
+    ///
+    /// # Errors
+    /// As [`Egress::post`].
+    ///
+    /// # Panics
+    /// The method is no word of HTTP.
+    pub async fn ask(&self, request: Ask<'_>, timeout: Duration) -> Result<Answer, EgressError> {
+        let Ask { method, url, headers, body, body_max } = request;
         self.rules.judge_literal(url)?;
-        match tokio::time::timeout(timeout, exchange(request)).await {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method is a word in the code");
+        let mut builder = self.client.request(method, url.clone());
+        for (name, value) in headers {
+            builder = builder.header(name, value);
+        }
+        if let Some(body) = body {
+            builder = builder.body(body);
+        }
+        match tokio::time::timeout(timeout, exchange(builder, body_max)).await {
             Ok(answer) => answer.map_err(|error| EgressError::of(url, &error)),
             Err(_) => Err(EgressError::Timeout { host: host_of(url), after: timeout }),
         }
     }
 }
 
-async fn exchange(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
+async fn exchange(request: reqwest::RequestBuilder, body_max: usize) -> Result<Answer, reqwest::Error> {
     let mut response = request.send().await?;
     let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
     let mut answer =
         Answer { status: response.status().as_u16(), retry_after: retry_after.map(str::to_owned), body: Vec::new() };
-    while answer.body.len() < RESPONSE_BYTES_MAX {
+    while answer.body.len() < body_max {
         let Some(chunk) = response.chunk().await? else { break };
-        let room = RESPONSE_BYTES_MAX - answer.body.len();
+        let room = body_max - answer.body.len();
         answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
     Ok(answer)
@@ -182,16 +215,21 @@ async fn system_lookup(name: String) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// Which addresses may be dialled.
-struct Rules {
-    allow: Vec<IpNet>,
+#[derive(Debug)]
+enum Rules {
+    /// Public ones, and inside ones in these networks.
+    Outside { allow: Vec<IpNet> },
+    /// All: the operator named them.
+    Everywhere,
 }
 
 impl Rules {
     fn judge(&self, host: &str, address: IpAddr) -> Result<(), Refused> {
+        let Self::Outside { allow } = self else { return Ok(()) };
         let Some(kind) = inside(address) else { return Ok(()) };
         // `127.0.0.0/8` is meant to cover ::ffff:127.0.0.1 as well, which is dialled as 127.0.0.1.
         let dialled = address.to_canonical();
-        if self.allow.iter().any(|net| net.contains(&dialled)) {
+        if allow.iter().any(|net| net.contains(&dialled)) {
             return Ok(());
         }
         Err(Refused::Inside { host: host.to_owned(), address, kind })

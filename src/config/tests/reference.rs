@@ -24,6 +24,7 @@ fn the_reference_says_the_defaults_and_its_examples_hold() {
     let env = [
         ("CALLBOARD_ADMIN_KEY", "0123456789abcdef"),
         ("EVOLINK_CALLBACK_TOKEN", "0123456789abcdef"),
+        ("EVOLINK_API_KEY", "key"),
         ("REPLICATE_SIGNING_SECRET", "whsec_a"),
         ("REPLICATE_OLD_SIGNING_SECRET", "whsec_b"),
         ("SLACK_ADS_URL", "https://slack.example"),
@@ -42,15 +43,15 @@ fn the_reference_has_every_key() {
     let probe = "\"?\" = 1\n";
     let text = format!(
         "{probe}[server]\n{probe}[server.tls]\n{probe}[database]\n{probe}[sources.a]\n{probe}provider='evolink'\n\
-         [destinations.a]\n{probe}channel='webhook'\n[[subscriptions]]\n{probe}[email]\n{probe}[delivery]\n{probe}\
+         [sources.a.poll]\n{probe}[destinations.a]\n{probe}channel='webhook'\n[[subscriptions]]\n{probe}[email]\n{probe}[delivery]\n{probe}\
          [egress]\n{probe}"
     );
     let mistakes = read_with(&text, &[]).map(|_| ()).expect_err("unknown keys");
     let hints: Vec<&str> =
         mistakes.lines().filter_map(|line| line.split_once("unknown key; it can be ")).map(|(_, keys)| keys).collect();
-    assert_eq!(hints.len(), 10, "{mistakes}");
+    assert_eq!(hints.len(), 11, "{mistakes}");
     let keys: Vec<&str> = hints.iter().flat_map(|hint| hint.split(", ")).map(|key| key.trim_matches('`')).collect();
-    assert!(keys.len() > 40, "{keys:?}");
+    assert!(keys.len() > 50, "{keys:?}");
     for key in keys {
         let written = [format!("\n{key} = "), format!("[{key}"), format!("{{ {key} = "), format!(", {key} = ")];
         assert!(written.iter().any(|form| examples.contains(form)), "`{key}` is not in default.toml");

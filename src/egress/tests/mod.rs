@@ -22,7 +22,7 @@ fn with_names(allow: Vec<IpNet>, addresses: &[&str]) -> Egress {
         let found = addresses.clone();
         Box::pin(async move { Ok(found) })
     });
-    Egress::with(allow, lookup, &[])
+    Egress::with(Rules::Outside { allow }, lookup, &[])
 }
 
 async fn post(egress: &Egress, url: &str, timeout: Duration) -> Result<Answer, EgressError> {
@@ -147,7 +147,7 @@ async fn what_breaks_is_named_without_the_url() {
     let nobody = format!("http://127.0.0.1:{}/secret-path?token=secret-query", server::dead_port());
     let no_names = with_names(loopback(), &[]);
     let fails: Lookup = Arc::new(|_| Box::pin(async { Err(io::Error::other("secret")) }));
-    let no_lookup = Egress::with(loopback(), fails, &[]);
+    let no_lookup = Egress::with(Rules::Outside { allow: loopback() }, fails, &[]);
     let cut = Server::start(Reply::Raw("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab")).await;
     let early = Server::start(Reply::Raw("")).await;
     let other = Server::start(Reply::Raw("SSH-2.0-OpenSSH_9.2\r\n")).await;
@@ -173,4 +173,66 @@ async fn retry_after_comes_back_as_it_was_sent() {
     let server = Server::start(Reply::Answer(429, "Retry-After: 7\r\n", "")).await;
     let answer = post(&Egress::new(loopback()), &server.url(), AMPLE).await.unwrap();
     assert_eq!((answer.status, answer.retry_after.as_deref()), (429, Some("7")));
+}
+
+fn question<'a>(method: &'static str, url: &'a Url, body_max: usize) -> Ask<'a> {
+    Ask { method, url, headers: vec![("authorization", "Bearer key".into())], body: None, body_max }
+}
+
+#[tokio::test]
+async fn a_question_goes_out_with_its_method_headers_and_body() {
+    let server = Server::start(Reply::Answer(200, "retry-after: 3\r\n", "{\"status\":\"completed\"}")).await;
+    let url = Url::parse(&format!("http://{}/v1/tasks/a?b=c", server.address)).unwrap();
+    let egress = Egress::new(loopback());
+    let answer = egress.ask(question("GET", &url, 1024), AMPLE).await.unwrap();
+    assert_eq!(answer.body, b"{\"status\":\"completed\"}");
+    assert_eq!(answer.retry_after.as_deref(), Some("3"));
+    let body = Some(Bytes::from_static(b"{}"));
+    egress.ask(Ask { body, ..question("DELETE", &url, 1024) }, AMPLE).await.unwrap();
+    let requests = server.requests();
+    assert_eq!(requests[0].line, "GET /v1/tasks/a?b=c");
+    assert_eq!(requests[0].header("authorization"), Some("Bearer key"));
+    assert_eq!((requests[0].body.as_slice(), requests[0].header("content-length")), (&b""[..], None));
+    assert_eq!((requests[1].line.as_str(), requests[1].body.as_slice()), ("DELETE /v1/tasks/a?b=c", &b"{}"[..]));
+}
+
+#[tokio::test]
+async fn of_an_answer_no_more_is_read_than_was_asked_for() {
+    let server = Server::start(Reply::Endless).await;
+    let url = Url::parse(&server.url()).unwrap();
+    for body_max in [0, 10, 100_000] {
+        let answer = Egress::new(loopback()).ask(question("GET", &url, body_max), AMPLE).await.unwrap();
+        assert_eq!((answer.status, answer.body.len()), (200, body_max));
+        server.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_question_is_guarded_as_a_post_is() {
+    let server = Server::start(Reply::Answer(200, "", "inside")).await;
+    let by_name = format!("http://name.example:{}/", server.address.port());
+    for (egress, url) in [(Egress::new(vec![]), server.url()), (with_names(vec![], &["127.0.0.1"]), by_name)] {
+        let error = egress.ask(question("GET", &Url::parse(&url).unwrap(), 10), AMPLE).await.unwrap_err();
+        assert!(matches!(error, EgressError::Refused(Refused::Inside { .. })), "{error:?}");
+    }
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn the_operators_own_urls_may_be_inside_and_are_bounded_all_the_same() {
+    let target = Server::start(Reply::Answer(200, "", "reached")).await;
+    let to = format!("location: http://{}/\r\n", target.address);
+    let server = Server::start(Reply::Answer(307, to.leak(), "")).await;
+    let egress = Egress::operators();
+    let by_name = server.url().replace("127.0.0.1", "localhost");
+    for url in [server.url(), by_name] {
+        let answer = egress.ask(question("GET", &Url::parse(&url).unwrap(), 10), AMPLE).await.unwrap();
+        assert_eq!(answer.status, 307);
+    }
+    assert_eq!((server.requests().len(), target.connections()), (2, 0));
+    let hung = Server::start(Reply::Hang).await;
+    let limit = Duration::from_millis(200);
+    let error = egress.ask(question("GET", &Url::parse(&hung.url()).unwrap(), 10), limit).await.unwrap_err();
+    assert!(matches!(error, EgressError::Timeout { .. }), "{error:?}");
+    assert!(egress.check_url("ftp://127.0.0.1/").is_err() && egress.check_url("http://u:p@127.0.0.1/").is_err());
 }

@@ -44,7 +44,7 @@ pub(crate) fn certificate(name: &str, expired: bool) -> CertifiedKey<KeyPair> {
 fn trusting(certified: &CertifiedKey<KeyPair>) -> Egress {
     let root = reqwest::Certificate::from_der(certified.cert.der()).unwrap();
     let lookup: Lookup = Arc::new(|_| Box::pin(async { Ok(vec!["127.0.0.1:0".parse().unwrap()]) }));
-    Egress::with(loopback(), lookup, &[root])
+    Egress::with(Rules::Outside { allow: loopback() }, lookup, &[root])
 }
 
 #[tokio::test]
