@@ -10,6 +10,7 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::web::Data;
 use actix_web::{App as Actix, HttpServer};
 use anyhow::{Context, anyhow};
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::channels::{House, Mailer};
 use crate::config::{Config, Database};
@@ -17,6 +18,7 @@ use crate::domain::clock::SharedClock;
 use crate::egress::Egress;
 use crate::flow::dispatch::{Dispatcher, Parts};
 use crate::flow::notice::Notices;
+use crate::flow::poll::{self, Poller};
 use crate::flow::receive::Receiver;
 use crate::flow::record::{Recorder, Wakes};
 use crate::flow::roster::LiveRoster;
@@ -42,6 +44,7 @@ pub struct App {
     pub life: Lifecycle,
     recorder: Recorder,
     parts: Parts,
+    asking: poll::Parts,
     listeners: Vec<(TcpListener, Front)>,
     certificates: Option<Arc<Certificates>>,
     // Held while the process serves this file.
@@ -105,6 +108,16 @@ impl App {
             wake: Arc::clone(&wakes.deliveries),
             life: life.clone(),
         };
+        let asking = poll::Parts {
+            store: store.clone(),
+            roster: Arc::clone(&roster),
+            recorder: recorder.clone(),
+            egress: Egress::operators(),
+            clock: Arc::clone(&clock),
+            owner: parts.owner.clone(),
+            wake: wakes.questions,
+            life: life.clone(),
+        };
         let services = Services {
             receiver: Receiver::new(Arc::clone(&roster), recorder.clone(), Arc::clone(&clock)),
             roster,
@@ -115,7 +128,7 @@ impl App {
             config: Arc::new(config),
             metrics: telemetry::metrics(),
         };
-        Ok(Self { services, notices, life, recorder, parts, listeners, certificates, _lock: lock })
+        Ok(Self { services, notices, life, recorder, parts, asking, listeners, certificates, _lock: lock })
     }
 
     /// Where it listens: callbacks first, then management if that is apart.
@@ -128,25 +141,28 @@ impl App {
         Dispatcher::new(self.parts.clone())
     }
 
+    /// A poller over the same parts, for whoever drives it by hand.
+    pub fn poller(&self) -> Poller {
+        Poller::new(self.asking.clone())
+    }
+
     /// Serves until the process is told to stop; then finishes what is in flight within
     /// `server.shutdown_timeout`, and leaves the rest in the database for the next start.
     ///
     /// # Errors
     /// Where the server or the database fails.
     pub async fn run(self) -> anyhow::Result<()> {
-        let dispatcher = self.dispatcher();
+        let (dispatcher, poller) = (self.dispatcher(), self.poller());
         dispatcher.take_over().await?;
-        let dispatching = self.life.spawn(dispatcher.run());
-        self.life.spawn(follow(Arc::clone(&self.parts.roster), self.life.clone()));
-        // A service that takes in and tells nobody must not go on: whoever started it starts it again.
+        poller.take_over().await?;
         let life = self.life.clone();
-        let dispatched = self.life.spawn(async move {
-            let ended = dispatching.await;
-            life.stop();
-            ended
-        });
+        let works = [watched(&life, dispatcher.run()), watched(&life, poller.run())];
+        life.spawn(follow(Arc::clone(&self.parts.roster), life.clone()));
         self.serve().await?;
-        dispatched.await?.context("the dispatcher panicked; nothing is lost, and the next start goes on with it")
+        for work in works {
+            work.await?.context("a worker panicked; nothing is lost, and the next start goes on with it")?;
+        }
+        Ok(())
     }
 
     /// Serves HTTP only: nothing is sent but by a dispatcher that somebody else drives.
@@ -190,6 +206,20 @@ impl App {
         );
         served.context("the HTTP server failed")
     }
+}
+
+/// A service that takes in and tells nobody, or asks nobody, must not go on: whoever started it starts it again.
+fn watched(
+    life: &Lifecycle,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<std::result::Result<(), JoinError>> {
+    let working = life.spawn(work);
+    let life = life.clone();
+    life.clone().spawn(async move {
+        let ended = working.await;
+        life.stop();
+        ended
+    })
 }
 
 /// Where it listens. Of port 0 the system makes one: the configuration is then told which, so that the

@@ -35,7 +35,7 @@ const DATE_BYTES_MAX: usize = 40;
 
 /// Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date. A date in the past is no wait at all;
 /// `None` is what cannot be read.
-fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));

@@ -25,6 +25,7 @@ mod summary;
 mod tests;
 mod webhook;
 
+pub use answer::retry_after;
 pub use email::Mailer;
 
 /// Every channel that this build knows, in the order in which they are listed.

@@ -54,12 +54,24 @@ pub struct Pace {
     rate: Rate,
     /// When the next one would be due if all were evenly spaced, in microseconds since 1970.
     next_micros: i64,
+    /// How much may go at once.
+    burst_micros: i64,
 }
 
 impl Pace {
     /// One that has let nothing through yet.
     pub fn new(rate: Rate) -> Self {
-        Self { rate, next_micros: 0 }
+        Self { rate, next_micros: 0, burst_micros: BURST_MICROS }
+    }
+
+    /// One without bursts: in no second more than the rate says.
+    pub fn even(rate: Rate) -> Self {
+        Self { burst_micros: 0, ..Self::new(rate) }
+    }
+
+    /// What it keeps to.
+    pub fn rate(&self) -> Rate {
+        self.rate
     }
 
     fn spacing_micros(&self) -> i64 {
@@ -71,7 +83,7 @@ impl Pace {
     pub fn available(&self, now: Timestamp) -> usize {
         let now = now.0.saturating_mul(1000);
         let spacing = self.spacing_micros();
-        let left = now + spacing.max(BURST_MICROS) - self.next_micros.max(now);
+        let left = now + spacing.max(self.burst_micros) - self.next_micros.max(now);
         usize::try_from(left.max(0) / spacing).unwrap_or_default()
     }
 
@@ -84,7 +96,7 @@ impl Pace {
     /// How long until one may go; zero if it may now.
     pub fn wait(&self, now: Timestamp) -> Duration {
         let spacing = self.spacing_micros();
-        let earliest = self.next_micros - spacing.max(BURST_MICROS) + spacing;
+        let earliest = self.next_micros - spacing.max(self.burst_micros) + spacing;
         Duration::from_micros((earliest - now.0.saturating_mul(1000)).max(0).unsigned_abs())
     }
 

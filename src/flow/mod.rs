@@ -1,7 +1,7 @@
 //! What happens: the only rooms that join providers, store, channels and egress.
 //!
 //! [`receive`] takes a callback in, [`record`] makes it durable together with all that came at the same
-//! time, [`dispatch`] tells the destinations, [`replay`] tells them again. [`roster`] is what they all
+//! time, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again. [`roster`] is what they all
 //! read: the sources, destinations and subscriptions of this moment.
 
 pub mod dispatch;
@@ -10,6 +10,7 @@ pub mod entry;
 pub mod fold;
 pub mod lane;
 pub mod notice;
+pub mod poll;
 pub mod probe;
 pub mod receive;
 pub mod record;
