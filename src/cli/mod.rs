@@ -10,6 +10,8 @@ use crate::config::{Config, Env};
 mod check;
 mod completions;
 mod console;
+mod known;
+mod online;
 mod send;
 mod serve;
 mod url;

@@ -10,6 +10,7 @@ use anyhow::Context;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::check::deep_mistakes;
+use super::known::{calls_back, how_known};
 use super::{Done, Failure, console, load};
 use crate::app::{App, house};
 use crate::config::{Config, Database, Env, Mistakes};
@@ -19,6 +20,7 @@ use crate::domain::secret::Secret;
 use crate::domain::task::Metadata;
 use crate::flow::notice::{Notice, Notices};
 use crate::flow::receive::callback_path;
+use crate::flow::roster::{ActiveSource, Roster};
 use crate::providers::PROVIDERS;
 use crate::shutdown::Lifecycle;
 use crate::store::Store;
@@ -97,36 +99,58 @@ fn welcome(app: &App, config: &Config, key: &Key) {
             }
         }
     }
-    console::say("callback URLs, to be put into generation requests (metadata may follow as ?campaign=spring):");
-    let mut names: Vec<&String> = roster.sources.keys().collect();
-    names.sort();
-    for name in names {
-        let path = callback_path(&roster, name, &Metadata::new()).unwrap_or_default();
-        console::say(&format!("  {name:<14} {}{path}", config.base_url()));
-    }
+    let called = introduce(&roster, config);
     if roster.subscriptions.is_empty() {
         console::say("Nobody is told yet: declare [destinations.NAME] and [[subscriptions]] in callboard.toml,");
         console::say("or POST them to the API. `callboard check --reference` explains every key.");
     }
-    reachability(config);
+    if called {
+        reachability(config);
+    }
     example(app, &local);
+}
+
+/// Says where each source is called and how its tasks become known; and whether any is called at all.
+fn introduce(roster: &Roster, config: &Config) -> bool {
+    let mut sources: Vec<&ActiveSource> = roster.sources.values().collect();
+    sources.sort_by(|a, b| a.source.name.cmp(&b.source.name));
+    let called: Vec<&&ActiveSource> = sources.iter().filter(|active| calls_back(active.adapter)).collect();
+    if !called.is_empty() {
+        console::say("callback URLs, to be put into generation requests (metadata may follow as ?campaign=spring):");
+    }
+    for active in &called {
+        let name = &active.source.name;
+        let path = callback_path(roster, name, &Metadata::new()).unwrap_or_default();
+        console::say(&format!("  {name:<14} {}{path}", config.base_url()));
+    }
+    console::say("how tasks become known:");
+    let mut ways: Vec<(String, Vec<&str>)> = Vec::new();
+    for active in &sources {
+        let way = how_known(&active.source, active.adapter);
+        match ways.iter_mut().find(|(known, _)| *known == way) {
+            Some((_, names)) => names.push(&active.source.name),
+            None => ways.push((way, vec![&active.source.name])),
+        }
+    }
+    for (way, names) in ways {
+        console::say(&format!("  {}: {way}", names.join(", ")));
+    }
+    !called.is_empty()
 }
 
 /// What stands between a provider and us.
 fn reachability(config: &Config) {
     if config.server.public_url.as_ref().is_some_and(|url| url.starts_with("https://")) {
-        console::say("A callback that never comes cannot be noticed by this build: it does not poll.");
         return;
     }
     console::say("Providers cannot reach this address: they want public https. Ways out: set `server.public_url` and");
-    console::say("put a proxy or `server.tls` in front, or open a tunnel to it. This build does not poll, so that a");
-    console::say("callback that never comes cannot be noticed.");
+    console::say("put a proxy or `server.tls` in front, or open a tunnel to it.");
 }
 
 fn example(app: &App, local: &str) {
     let roster = app.services.roster.now();
-    let mut sources: Vec<_> =
-        roster.sources.values().filter(|active| active.source.signing_secrets.is_empty()).collect();
+    let copied = |active: &&ActiveSource| active.source.signing_secrets.is_empty() && calls_back(active.adapter);
+    let mut sources: Vec<_> = roster.sources.values().filter(copied).collect();
     // The first registered provider that is there: its example is the one that the README shows.
     sources.sort_by_key(|active| PROVIDERS.iter().position(|known| known.name() == active.adapter.name()));
     let Some(active) = sources.first() else { return };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::known::calls_back;
 use super::{Done, Failure, console, load};
 use crate::app::{house, open_store};
 use crate::config::{Env, nearest};
@@ -37,7 +38,14 @@ pub(super) async fn run(arguments: Arguments, file: Option<PathBuf>, env: &Env) 
         return Err(Failure::Wrong(format!("there is no source `{}`{hint}", arguments.source)));
     };
     console::say(&format!("{base}{path}"));
-    if !public {
+    let adapter = roster.sources.get(&arguments.source).map(|active| active.adapter);
+    if let Some(adapter) = adapter.filter(|adapter| !calls_back(*adapter)) {
+        console::complain(&format!(
+            "note: `{}` takes no callback URL and never calls back: its tasks are known by relay, registration or \
+             polling only",
+            adapter.name()
+        ));
+    } else if !public {
         console::complain("note: `server.public_url` is not set, and no provider can reach this address");
     }
     Ok(())

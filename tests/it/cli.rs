@@ -23,7 +23,8 @@ callback_token = "short"                 #! sources.evolink.callback_token: it i
 [sources.replicate]
 provider = "replicate"
 signing_secret = "${NOT_SET}"            #! sources.replicate.signing_secret: the variable `NOT_SET` is not set
-confirm = "always"                       #! sources.replicate.confirm: this build does not ask providers yet
+confirm = "always"                       #! sources.replicate.confirm: `always` tells nothing that the provider has not confirmed
+poll = { evry = "1m" }                   #! sources.replicate.poll.evry: unknown key; did you mean `every`?
 [destinations.ads]
 team = "ads"
 channel = "slak"                         #! destinations.ads.channel: there is no channel `slak`; did you mean `slack`?
@@ -140,6 +141,67 @@ fn an_online_check_tries_everything_and_says_which_failed() {
 }
 
 #[test]
+fn an_online_check_asks_each_provider_whether_it_takes_the_key() {
+    let taken = Sink::start(|_| Reply::Status(404));
+    let refused = Sink::start(|_| Reply::Status(401));
+    let other = Sink::start(|_| Reply::Text("<html>a shop</html>"));
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let source = |name: &str, provider: &str, url: &str| {
+        format!("[sources.{name}]\nprovider = \"{provider}\"\napi_key = \"hush-{name}\"\nbase_url = \"{url}\"\n")
+    };
+    // None of these addresses is in `egress.allow`: what the operator's own file names is exempt.
+    let good = source("good", "evolink", &taken.url());
+    let keyless = "[sources.keyless]\nprovider = \"evolink\"\n";
+    let place = Place::with(&format!("{good}{keyless}"));
+    let Ran { code, out, err } = place.run(&["check", "--online"]);
+    assert_eq!(code, DONE, "{out}{err}");
+    assert!(out.contains("ok      source good: 127.0.0.1:") && out.contains("takes the key"), "{out}");
+    assert!(!out.contains("source keyless:"), "{out}");
+    let asked = &taken.got.until_len(1)[0].request;
+    assert_eq!(
+        (asked.path(), asked.header("authorization")),
+        ("/hook/v1/tasks/callboard-check", Some("Bearer hush-good"))
+    );
+
+    let bad = source("bad", "aivideoapi", &refused.url());
+    let shop = source("shop", "api-in-one", &other.url());
+    let gone = source("gone", "kling3api", &format!("http://{dead}/"));
+    let place = Place::with(&format!("{good}{bad}{shop}{gone}"));
+    let Ran { code, out, err } = place.run(&["check", "--online"]);
+    assert_eq!(code, FAILED, "{out}{err}");
+    for expected in [
+        "FAILED  source bad: 127.0.0.1:",
+        "refuses the key (HTTP 401): is `api_key` right",
+        "FAILED  source shop: 127.0.0.1:",
+        "answers, but not as its API does",
+        "FAILED  source gone: no connection to 127.0.0.1:",
+    ] {
+        assert!(out.contains(expected), "`{expected}` is not in\n{out}");
+    }
+    assert!(err.contains("3 of these failed") && !format!("{out}{err}").contains("hush"), "{out}{err}");
+}
+
+#[test]
+fn a_check_says_of_each_source_how_its_tasks_become_known() {
+    let place = Place::with(
+        "[sources.plain]\nprovider = \"evolink\"\n[sources.keyed]\nprovider = \"evolink\"\napi_key = \"hush\"\n\
+         [sources.listed]\nprovider = \"evolink\"\napi_key = \"hush\"\npoll = { discover = true }\n\
+         [sources.quiet]\nprovider = \"kling3api\"\n",
+    );
+    let Ran { code, out, err } = place.run(&["check"]);
+    assert_eq!(code, DONE, "{err}");
+    let below = |source: &str| {
+        let mut lines = out.lines().skip_while(|line| !line.contains(&format!(" {source} (")));
+        (lines.next().unwrap_or_default(), lines.next().unwrap_or_default())
+    };
+    assert!(below("plain").0.contains("believed unsigned") && below("plain").1.contains("cannot be noticed"), "{out}");
+    assert!(below("keyed").0.contains("the provider is asked before"), "{out}");
+    assert!(below("keyed").1.contains("unless you relay or register it, or set `poll.discover`"), "{out}");
+    assert!(below("listed").1.contains("a callback that never comes is noticed"), "{out}");
+    assert!(below("quiet").0.ends_with("quiet (kling3api)") && below("quiet").1.contains("never calls back"), "{out}");
+}
+
+#[test]
 fn public_url_is_asked_whether_it_leads_here_at_once() {
     let place = Place::new();
     let service = place.serve_with(&[("CALLBOARD_SERVER__LISTEN", "127.0.0.1:0")]);
@@ -208,6 +270,10 @@ fn url_says_what_is_wrong_with_its_words() {
     let Ran { code, out, err } = place.run(&["url", "evolink"]);
     assert_eq!((code, err.as_str()), (DONE, ""));
     assert!(out.starts_with("https://hooks.example.com/callbacks/evolink/"), "{out}");
+    let Ran { code, out, err } = place.run(&["url", "kling3api"]);
+    assert_eq!(code, DONE);
+    assert!(out.starts_with("https://hooks.example.com/callbacks/kling3api/"), "{out}");
+    assert!(err.starts_with("note: `kling3api` takes no callback URL and never calls back"), "{err}");
 }
 
 #[test]

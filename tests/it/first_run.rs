@@ -42,9 +42,12 @@ fn the_printed_line_makes_an_event_and_its_repeat_none() {
     for expected in ["Callboard ", " is ready on http://127.0.0.1:", "/api/v1", "callboard.key, made just now"] {
         assert!(welcome.contains(expected), "`{expected}` is not in\n{welcome}");
     }
-    for expected in ["  evolink  ", "  aivideoapi  ", "  replicate  ", "public https", "tunnel", "does not poll"] {
+    for expected in ["  evolink  ", "  aivideoapi  ", "  replicate  ", "public https", "tunnel", "cannot be noticed"] {
         assert!(welcome.contains(expected), "`{expected}` is not in\n{welcome}");
     }
+    // Who never calls is shown no URL as if it were called.
+    assert!(welcome.contains("  kling3api: never calls back"), "{welcome}");
+    assert!(!welcome.contains("/callbacks/kling3api/") && !welcome.contains("/callbacks/api-in-one/"), "{welcome}");
     assert!(!welcome.contains(":0/"), "the port is the one that the system made:\n{welcome}");
 
     let arguments = curl_arguments(&service);

@@ -87,9 +87,11 @@ fn every_provider_has_its_chapter() {
 }
 
 /// The variables that the examples use.
-const VARIABLES: [(&str, &str); 8] = [
+const VARIABLES: [(&str, &str); 10] = [
     ("CALLBOARD_ADMIN_KEY", "0123456789abcdef"),
     ("EVOLINK_CALLBACK_TOKEN", "0123456789abcdef"),
+    ("EVOLINK_API_KEY", "key"),
+    ("API_IN_ONE_KEY", "key"),
     ("REPLICATE_SIGNING_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     ("SLACK_ADS_URL", "https://hooks.slack.com/services/T0/B0/x"),
     ("BACKEND_WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
