@@ -115,7 +115,7 @@ impl App {
             egress: Egress::operators(),
             clock: Arc::clone(&clock),
             owner: parts.owner.clone(),
-            wake: wakes.questions,
+            wake: Arc::clone(&wakes.questions),
             life: life.clone(),
         };
         let services = Services {
@@ -124,6 +124,7 @@ impl App {
             store,
             clock,
             wake: wakes.deliveries,
+            questions: wakes.questions,
             admin: AdminKey::new(config.server.admin_key.as_ref()),
             config: Arc::new(config),
             metrics: telemetry::metrics(),

@@ -38,6 +38,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Writes a duration as [`duration`] reads it, in the largest unit that gives a whole number.
+pub fn duration_text(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let unit = units.into_iter().find(|(unit, _)| millis > 0 && millis % unit == 0);
+    let (unit, word) = unit.unwrap_or((1, "ms"));
+    format!("{}{word}", millis / unit)
+}
+
 /// Reads a duration as [`duration`] does, which may not be zero.
 ///
 /// # Errors
@@ -198,6 +207,14 @@ fn variable<'a>(inner: &'a str, env: &'a Env) -> Result<&'a str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_is_written_as_it_is_read() {
+        for text in ["0ms", "1500ms", "15s", "90s", "5m", "36h", "2d"] {
+            assert_eq!(duration_text(duration(text).unwrap()), text);
+        }
+        assert_eq!(duration_text(duration("24h").unwrap()), "1d");
+    }
 
     #[test]
     fn durations() {

@@ -46,6 +46,17 @@ pub enum Confirm {
     Never,
 }
 
+impl Confirm {
+    /// The word for it in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// When a source's tasks are asked for.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Poll {
@@ -76,6 +87,16 @@ pub enum RelayKeys {
     Keep,
     /// Forgotten with the request.
     Forget,
+}
+
+impl RelayKeys {
+    /// The word for it in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Forget => "forget",
+        }
+    }
 }
 
 impl Source {

@@ -137,6 +137,10 @@ pub struct Usage {
     pub credits: Option<f64>,
 }
 
+/// A task id longer than this, in bytes, is no id: no provider documents more than 64 characters, and
+/// what we index and put into URLs has to have an end.
+pub const TASK_ID_MAX: usize = 512;
+
 /// Two beginnings that lie so far apart are not one, rounded to seconds here and not there.
 const ANOTHER_MILLIS: u64 = 2000;
 

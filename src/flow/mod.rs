@@ -1,7 +1,7 @@
 //! What happens: the only rooms that join providers, store, channels and egress.
 //!
 //! [`receive`] takes a callback in, [`record`] makes it durable together with all that came at the same
-//! time, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again. [`roster`] is what they all
+//! time ([`write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again. [`roster`] is what they all
 //! read: the sources, destinations and subscriptions of this moment.
 
 pub mod dispatch;
@@ -14,5 +14,7 @@ pub mod poll;
 pub mod probe;
 pub mod receive;
 pub mod record;
+pub mod register;
 pub mod replay;
 pub mod roster;
+pub mod write;

@@ -13,15 +13,13 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::entry::{Entry, Reading};
-use super::fold::{Contradiction, Fold, Folded};
+use super::entry::Entry;
 use super::notice::{Notice, Notices};
-use crate::domain::callback::{CallbackOutcome, fingerprint};
-use crate::domain::clock::{SharedClock, Timestamp};
-use crate::domain::event::Event;
-use crate::domain::id::{CallbackId, DeliveryId};
+pub use super::write::Receipt;
+use super::write::{Written, write};
+use crate::domain::clock::SharedClock;
 use crate::shutdown::Lifecycle;
-use crate::store::{Error, Handed, NewCallback, NewDelivery, Store, Tx};
+use crate::store::{Error, Handed, Store};
 
 /// So many may wait; whoever comes then is told to come again.
 const QUEUE: usize = 4096;
@@ -34,28 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the database cannot take it now")]
 pub struct Unrecorded;
-
-/// What became of a recorded message.
-#[derive(Clone, Debug)]
-pub struct Receipt {
-    /// The callback that it is kept as; for a repeat, the first one.
-    pub callback_id: Option<CallbackId>,
-    /// What it was.
-    pub outcome: CallbackOutcome,
-    /// What became of each task that it speaks of.
-    pub tasks: Vec<Folded>,
-    /// The task of a callback that was not understood, where it was found.
-    pub quarantined_task: Option<String>,
-    /// Why, where there is something to say.
-    pub detail: Option<String>,
-}
-
-impl Receipt {
-    /// The task that it speaks of, the first where there are several.
-    pub fn task_id(&self) -> Option<&str> {
-        self.tasks.first().map(|folded| folded.task_id.as_str()).or(self.quarantined_task.as_deref())
-    }
-}
 
 struct Job {
     entry: Entry,
@@ -149,13 +125,6 @@ struct Writer {
     wakes: Wakes,
 }
 
-struct Written {
-    receipts: Vec<Receipt>,
-    events: Vec<(Event, usize)>,
-    /// Whether a provider is to be asked at once.
-    asks: bool,
-}
-
 impl Writer {
     /// Writes all of them, in as few transactions as their content allows. The turn ends when all is handed
     /// over: the next batch is made while this one syncs.
@@ -198,35 +167,14 @@ impl Writer {
     async fn commit(&self, jobs: &[Job]) -> Result<Option<(Written, Handed)>, Error> {
         let now = self.clock.now();
         let mut tx = self.store.write().await?;
-        let ids: Vec<_> = jobs.iter().flat_map(|job| job.entry.task_ids()).collect();
-        let tasks = if ids.is_empty() { Default::default() } else { tx.lock_tasks(ids).await? };
-        let mut fold = Fold::new(tasks, now);
-        let mut receipts: Vec<Receipt> = jobs.iter().map(|job| receipt(&job.entry, fold.take(&job.entry))).collect();
-
-        let kept: Vec<usize> = (0..jobs.len()).filter(|&at| jobs[at].entry.arrival.is_some()).collect();
-        let callbacks = kept.iter().filter_map(|&at| new_callback(&jobs[at].entry, &receipts[at])).collect();
-        for (&at, id) in kept.iter().zip(tx.keep_callbacks(callbacks).await?) {
-            receipts[at].callback_id = Some(id);
-        }
-        let (new, known) = fold.changed();
-        tx.insert_tasks(&new);
-        tx.update_tasks(&known);
-        let (watches, ended) = fold.watches();
-        let asks = watches.iter().any(|saved| saved.watch.ask_at.is_some_and(|at| at <= now));
-        tx.save_watches(&watches);
-        tx.end_watches(&ended);
-        tx.insert_polls(&fold.polls);
-        tx.repeat_polls(&fold.polls_again);
-        tx.insert_events(fold.events.iter().map(|(event, _)| event));
-        tx.insert_deliveries(&fold.deliveries, now);
-        tx.judge_callbacks(&fold.judged).await?;
-        tell_contradictions(&mut tx, &fold.contradictions, now).await?;
+        let entries: Vec<&Entry> = jobs.iter().map(|job| &job.entry).collect();
+        let written = write(&mut tx, &entries, now).await?;
         // The database was slow, or somebody else had it: who was told so must find nothing of theirs.
         if jobs.iter().any(|job| job.reply.is_closed()) {
             return Ok(None);
         }
         let handed = tx.hand_over().await?;
-        Ok(Some((Written { receipts, events: fold.events, asks }, handed)))
+        Ok(Some((written, handed)))
     }
 
     fn answer(&self, batch: Vec<Job>, written: Written) {
@@ -265,75 +213,10 @@ impl Writer {
     }
 }
 
-/// A conflict is told to every destination that had the first event, subscribed to it or not.
-async fn tell_contradictions(tx: &mut Tx, contradictions: &[Contradiction], now: Timestamp) -> Result<(), Error> {
-    if contradictions.is_empty() {
-        return Ok(());
-    }
-    let told: Vec<_> = contradictions.iter().map(|both| both.told.clone()).collect();
-    let told = tx.told(&told).await?;
-    let also = contradictions.iter().flat_map(|both| {
-        let had = told.iter().filter(|(event, _)| event == both.told.as_str());
-        had.map(|(_, destination)| NewDelivery {
-            id: DeliveryId::new(now),
-            event_id: both.conflict.clone(),
-            destination: destination.clone(),
-            replay_id: None,
-            url: None,
-        })
-    });
-    tx.insert_deliveries(&also.collect::<Vec<_>>(), now);
-    Ok(())
-}
-
 fn refuse(batch: Vec<Job>, error: &Error) {
     tracing::error!(error = error as &dyn std::error::Error, messages = batch.len(), "not recorded");
     metrics::counter!("callboard_unrecorded_total").increment(batch.len() as u64);
     for job in batch {
         let _ = job.reply.send(Err(Unrecorded));
     }
-}
-
-fn receipt(entry: &Entry, tasks: Vec<Folded>) -> Receipt {
-    let note = entry.arrival.as_ref().and_then(|arrival| arrival.note.clone());
-    let why = tasks.first().and_then(|folded| folded.detail).map(str::to_owned);
-    let outcome = tasks.first().map_or(CallbackOutcome::Quarantined, |folded| folded.outcome);
-    let (outcome, detail) = match &entry.reading {
-        Reading::Quarantined { detail, .. } => (CallbackOutcome::Quarantined, Some(detail.clone())),
-        Reading::Rejected { detail } => (CallbackOutcome::Rejected, Some(detail.clone())),
-        _ => (outcome, why.or(note)),
-    };
-    let quarantined_task = match &entry.reading {
-        Reading::Quarantined { task_id, .. } => task_id.clone(),
-        _ => None,
-    };
-    Receipt { callback_id: None, outcome, tasks, quarantined_task, detail }
-}
-
-fn new_callback(entry: &Entry, receipt: &Receipt) -> Option<NewCallback> {
-    let arrival = entry.arrival.as_ref()?;
-    let first = receipt.tasks.first();
-    let tasks = (receipt.tasks.len() > 1).then(|| {
-        let all = receipt.tasks.iter().map(|folded| {
-            serde_json::json!({"task_id": folded.task_id, "outcome": folded.outcome, "event_id": folded.event_id})
-        });
-        serde_json::Value::Array(all.collect()).to_string()
-    });
-    Some(NewCallback {
-        id: entry.callback_id.clone(),
-        source: entry.source.clone(),
-        task_id: receipt.task_id().map(str::to_owned),
-        fingerprint: fingerprint(&arrival.query, &arrival.body),
-        outcome: receipt.outcome,
-        detail: receipt.detail.clone(),
-        trust: entry.from.trust.as_str(),
-        event_id: first.and_then(|folded| folded.event_id.clone()),
-        tasks,
-        received_at: entry.received_at,
-        remote: arrival.remote.clone(),
-        query: arrival.query.clone(),
-        headers: arrival.headers.clone(),
-        body: arrival.body.to_vec(),
-        is_first: first.is_some_and(|folded| folded.is_first),
-    })
 }

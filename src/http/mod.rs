@@ -35,6 +35,8 @@ pub struct Services {
     pub clock: SharedClock,
     /// Notified when there is something to send.
     pub wake: Arc<Notify>,
+    /// Notified when there is something to ask.
+    pub questions: Arc<Notify>,
     /// The administrator's key.
     pub admin: AdminKey,
     /// What was configured.

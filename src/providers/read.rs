@@ -9,11 +9,8 @@ use serde_json::{Map, Value};
 
 use super::Unread;
 use crate::domain::clock::Timestamp;
-use crate::domain::task::{Category, Observation, Status, TaskError, clean};
+use crate::domain::task::{Category, Observation, Status, TASK_ID_MAX, TaskError, clean};
 
-/// A task id longer than this, in bytes, is no id: no provider documents more than 64 characters, and
-/// what we index and put into URLs has to have an end.
-const TASK_ID_MAX: usize = 512;
 /// So much of a foreign word is shown in an explanation, in characters.
 const SHOWN_MAX: usize = 80;
 /// The byte order mark that some Windows libraries write before JSON.

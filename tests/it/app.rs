@@ -12,6 +12,7 @@ use callboard::domain::clock::{Clock, ManualClock, SharedClock, Timestamp};
 use callboard::domain::secret::Secret;
 use callboard::flow::dispatch::{Dispatcher, Parts};
 use callboard::flow::notice::Notices;
+use callboard::flow::poll::Poller;
 use callboard::http::Services;
 use callboard::providers::provider;
 use callboard::shutdown::Lifecycle;
@@ -88,6 +89,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) services: Services,
     pub(crate) dispatcher: Dispatcher,
+    pub(crate) poller: Poller,
     pub(crate) life: Lifecycle,
     pub(crate) notices: Notices,
     pub(crate) client: reqwest::Client,
@@ -117,11 +119,11 @@ impl TestApp {
         let config = read_config(database.directory.path(), &database.url, config);
         let app = App::build(config, Arc::clone(&clock) as SharedClock).await?;
         let address = app.addresses()[0];
-        let (services, dispatcher, life) = (app.services.clone(), app.dispatcher(), app.life.clone());
-        let notices = app.notices.clone();
+        let (services, dispatcher, poller) = (app.services.clone(), app.dispatcher(), app.poller());
+        let (notices, life) = (app.notices.clone(), app.life.clone());
         tokio::spawn(app.serve());
         let client = reqwest::Client::new();
-        Ok(Self { database, clock, services, dispatcher, life, notices, client, address })
+        Ok(Self { database, clock, services, dispatcher, poller, life, notices, client, address })
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -13,6 +13,7 @@
 
 mod api;
 mod app;
+mod ask;
 mod cli;
 mod database;
 mod dispatch;
@@ -27,6 +28,7 @@ mod postgres;
 mod process;
 mod receive;
 mod record;
+mod scene;
 mod schema;
 mod signed;
 mod simulator;

@@ -27,6 +27,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/deliveries/{id}", web::get().to(deliveries::show))
         .route("/deliveries/{id}/retry", web::post().to(deliveries::retry))
         .route("/tasks", web::get().to(tasks::list))
+        .route("/tasks", web::post().to(tasks::register))
         // A task id may hold a slash, encoded or not.
         .route("/tasks/{source}/{task_id:.*}", web::get().to(tasks::show))
         .route("/callbacks", web::get().to(callbacks::list))

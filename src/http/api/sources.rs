@@ -8,6 +8,7 @@ use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::Answer;
 use super::list::whole;
+use crate::config::value::duration_text;
 use crate::domain::task::Metadata;
 use crate::flow::receive::callback_path;
 use crate::flow::roster::ActiveSource;
@@ -38,6 +39,18 @@ fn view(active: &ActiveSource) -> Value {
         "teams": source.teams,
         "rate": source.rate.map(|rate| rate.to_string()),
         "signed": !source.signing_secrets.is_empty(),
+        "can_ask": source.can_ask(),
+        "base_url": source.base_url,
+        "confirm": source.confirm.as_str(),
+        "confirm_within": duration_text(source.confirm_within),
+        "poll": {
+            "after": duration_text(source.poll.after),
+            "every": duration_text(source.poll.every),
+            "give_up_after": duration_text(source.poll.give_up_after),
+            "pace": source.poll.pace.map(|pace| pace.to_string()),
+            "discover": source.poll.discover,
+        },
+        "relay_keys": source.relay_keys.as_str(),
         "from_file": true,
     })
 }

@@ -1,19 +1,29 @@
 //! Tasks and their timelines.
 
-use actix_web::web::{Data, Path};
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use super::super::problem::Problem;
 use super::super::{Services, auth};
-use super::list::{self, Query};
+use super::list::{self, Query, invalid};
+use super::post::once;
 use super::{Answer, view};
+use crate::config::value::duration;
+use crate::domain::callback::{METADATA_BYTES_MAX, METADATA_KEYS_MAX};
 use crate::domain::clock::Timestamp;
-use crate::domain::task::Status;
+use crate::domain::spelling::suggestion;
+use crate::domain::task::{Metadata, Status, TASK_ID_MAX};
+use crate::flow::register::{Registration, register as flow_register};
+use crate::flow::roster::Roster;
 use crate::store::{CallbackFilter, DeliveryFilter, EventFilter, TaskFilter, Tx};
 
 /// So many entries of each kind a timeline shows at most, the newest.
 const SHOWN: usize = 250;
+const SHOWN_OF_POLLS: i64 = 250;
 
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     auth::admin(&request, &services).await?;
@@ -44,7 +54,60 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, path: P
     Ok(HttpResponse::Ok().json(shown))
 }
 
-/// Each callback, event, delivery and attempt of a task, oldest first.
+pub(super) async fn register(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
+    let roster = services.roster.now();
+    let answer = once(&services, &request, body, async |tx, mut fields| {
+        let registration = Registration {
+            source: source(fields.needed("source")?, &roster)?,
+            task_id: task_id(fields.needed("task_id")?)?,
+            metadata: metadata(fields.value("metadata"))?,
+            expect_within: expect_within(fields.text("expect_within")?)?,
+        };
+        fields.end(&["source", "task_id", "metadata", "expect_within"])?;
+        let (source, task_id) = (registration.source.clone(), registration.task_id.clone());
+        flow_register(tx, &roster, registration, services.clock.now()).await?;
+        tx.flush().await?;
+        let task = tx.task(&source, &task_id).await?.ok_or(Problem::NotFound("there is no such task"))?;
+        Ok((StatusCode::CREATED, view::task(&task)))
+    })
+    .await?;
+    services.questions.notify_one();
+    Ok(answer)
+}
+
+fn source(name: String, roster: &Roster) -> Result<String, Problem> {
+    let known = roster.sources.keys().map(String::as_str);
+    let unknown = || invalid("source", format!("there is no source `{name}`; {}", suggestion(&name, known)));
+    if roster.sources.contains_key(&name) { Ok(name.clone()) } else { Err(unknown()) }
+}
+
+fn task_id(text: String) -> Result<String, Problem> {
+    let wrong = || invalid("task_id", format!("1 to {TASK_ID_MAX} bytes are expected, without a NUL"));
+    if text.is_empty() || text.len() > TASK_ID_MAX || text.contains('\0') { Err(wrong()) } else { Ok(text) }
+}
+
+/// Metadata within the limits of a callback URL's (contract §4): what does not fit is an error here.
+fn metadata(value: Option<Value>) -> Result<Metadata, Problem> {
+    let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(Metadata::new()) };
+    let wrong = |detail: String| invalid("metadata", detail);
+    let pairs: Metadata =
+        serde_json::from_value(value).map_err(|_| wrong("an object of strings is expected".to_owned()))?;
+    let bytes: usize = pairs.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if pairs.len() > METADATA_KEYS_MAX || bytes > METADATA_BYTES_MAX {
+        return Err(wrong(format!("at most {METADATA_KEYS_MAX} keys and {METADATA_BYTES_MAX} bytes are kept")));
+    }
+    match pairs.keys().find(|key| key.is_empty() || key.starts_with("cb_")) {
+        Some(key) => Err(wrong(format!("`{key}` cannot be a key: names that begin with cb_ are Callboard's own"))),
+        None => Ok(pairs),
+    }
+}
+
+fn expect_within(text: Option<String>) -> Result<Option<Duration>, Problem> {
+    let read = |text: String| duration(&text).map_err(|problem| invalid("expect_within", problem));
+    text.map(read).transpose()
+}
+
+/// Each callback, poll, event, delivery and attempt of a task, oldest first.
 async fn timeline(tx: &mut Tx, source: &str, task_id: &str) -> Result<Vec<Value>, Problem> {
     let (source, task_id) = (Some(source.to_owned()), Some(task_id.to_owned()));
     let mut entries: Vec<(Timestamp, u8, Value)> = Vec::new();
@@ -52,6 +115,11 @@ async fn timeline(tx: &mut Tx, source: &str, task_id: &str) -> Result<Vec<Value>
         CallbackFilter { source: source.clone(), task_id: task_id.clone(), limit: SHOWN, ..Default::default() };
     for row in tx.callbacks(&callbacks).await?.items {
         entries.push((row.received_at, 0, json!({"kind": "callback", "callback": view::callback(&row)})));
+    }
+    for row in
+        tx.polls(source.as_deref().unwrap_or_default(), task_id.as_deref().unwrap_or_default(), SHOWN_OF_POLLS).await?
+    {
+        entries.push((row.at, 0, json!({"kind": "poll", "poll": view::poll(&row)})));
     }
     let events = EventFilter { source, task_id, limit: SHOWN, ..Default::default() };
     for event in tx.events(&events).await?.items {

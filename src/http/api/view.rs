@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::domain::event::TaskData;
 use crate::domain::task::Task;
-use crate::store::{AttemptRow, CallbackRow, DeliveryRow};
+use crate::store::{AttemptRow, CallbackRow, DeliveryRow, PollRow};
 
 /// An event: the bytes that were told.
 pub(super) fn event(body: &str) -> Box<RawValue> {
@@ -51,6 +51,18 @@ pub(super) fn attempt(row: &AttemptRow) -> Value {
         "response": text,
         "response_base64": text.is_none().then(|| STANDARD.encode(&row.response)),
         "next_at": row.next_at,
+    })
+}
+
+/// What the provider answered when it was asked.
+pub(super) fn poll(row: &PollRow) -> Value {
+    json!({
+        "id": row.id,
+        "outcome": row.outcome,
+        "detail": row.detail,
+        "at": row.at,
+        "repeats": row.repeats,
+        "repeated_at": row.repeated_at,
     })
 }
 
