@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use actix_web::http::header;
-use actix_web::web::{Bytes, BytesMut, Data, Path, Payload};
+use actix_web::http::{Method, header};
+use actix_web::web::{Bytes, BytesMut, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use serde::Serialize;
 
-use super::problem::Problem;
+use super::problem::{NO_SUCH_ROUTE, Problem};
 use super::{Services, client};
 use crate::domain::callback::CallbackOutcome;
 use crate::flow::fold::Folded;
@@ -21,12 +21,11 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) async fn receive(
     services: Data<Services>,
-    path: Path<(String, String)>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let (source, token) = path.into_inner();
-    let admitted = services.receiver.admit(&source, &token).map_err(|refused| match refused {
+    let (source, token) = source_and_token(&request).ok_or(NO_SUCH_ROUTE)?;
+    let admitted = services.receiver.admit(source, token).map_err(|refused| match refused {
         Refused::Unknown => Problem::NotFound("there is no such callback URL"),
         Refused::TooMany(wait) => Problem::TooMany(wait),
     })?;
@@ -41,6 +40,13 @@ pub(super) async fn receive(
         remote: client::address(&request, &services.config.server.trusted_proxies).map(|address| address.to_string()),
     };
     answer(admitted.receive(posted).await?)
+}
+
+/// What stands behind `/callbacks`, decoded: a source and a token.
+fn source_and_token(request: &HttpRequest) -> Option<(&str, &str)> {
+    let path = request.match_info().unprocessed();
+    let (source, token) = path.strip_prefix('/')?.split_once('/')?;
+    (request.method() == Method::POST && !token.contains('/')).then_some((source, token))
 }
 
 fn is_encoded(request: &HttpRequest) -> bool {

@@ -180,7 +180,10 @@ impl From<Unrecorded> for Problem {
     }
 }
 
+/// What is asked for is not served here.
+pub(super) const NO_SUCH_ROUTE: Problem = Problem::NotFound("there is no such route, or it does not take this method");
+
 /// Answers what has no route.
 pub(super) async fn no_such_route() -> HttpResponse {
-    Problem::NotFound("there is no such route, or it does not take this method").error_response()
+    NO_SUCH_ROUTE.error_response()
 }

@@ -103,8 +103,9 @@ impl Given {
     /// Without numbers: SQLite looks numbered places up by name, each in time that grows with their number.
     /// The first column of a row is never empty but where there is no row.
     fn as_values(&self, rows: usize) -> String {
-        let row = vec!["?"; self.columns.len()].join(", ");
-        let all = vec![format!("({row})"); rows].join(", ");
+        let row = format!("({}), ", vec!["?"; self.columns.len()].join(", "));
+        let all = row.repeat(rows);
+        let all = all.trim_end_matches(", ");
         format!("given ({}) AS (SELECT * FROM (VALUES {all}) WHERE column1 IS NOT NULL)", self.names())
     }
 
