@@ -134,7 +134,7 @@ impl Entry {
         let active = roster.sources.get(&source);
         let mut entry = Self {
             provider: active.map_or("", |active| active.adapter.name()),
-            plan: active.map_or_else(Plan::default, |active| active.plan.clone()),
+            plan: active.map_or_else(Plan::default, |active| active.plan),
             callback_id: CallbackId::new(received_at),
             drafts: Vec::new(),
             source,
@@ -144,7 +144,10 @@ impl Entry {
             arrival,
             roster,
         };
-        entry.drafts = entry.observations().iter().map(|seen| entry.draft(seen)).collect();
+        entry.drafts = match &entry.reading {
+            Reading::Quarantined { task_id: Some(task_id), .. } if entry.plan.can_ask => vec![entry.unread(task_id)],
+            _ => entry.observations().iter().map(|seen| entry.draft(seen)).collect(),
+        };
         entry
     }
 
@@ -183,6 +186,12 @@ impl Entry {
         }
         let event = turn.tell.map(|told| tell(&mut followed.task, told, &self.roster, self.received_at));
         Draft { followed, turn, event }
+    }
+
+    fn unread(&self, task_id: &str) -> Draft {
+        let context = self.context(None, self.received_at);
+        let followed = Followed::begin_unread(&self.source, self.provider, task_id, &context);
+        Draft { followed, turn: Turn::unread(), event: None }
     }
 
     /// What identifies the tasks it speaks of.

@@ -90,16 +90,21 @@ impl Fold {
             }
             Reading::Answered(answered) => self.take_answer(entry, answered).into_iter().collect(),
             Reading::Due { task_id } => {
-                self.take_known(entry, task_id, |followed, now| followed.passed(&entry.plan, now)).into_iter().collect()
+                let passed = |followed: &mut Followed, now| followed.passed(&entry.plan, now);
+                self.take_known(entry, task_id, None, passed).into_iter().collect()
             }
-            Reading::Quarantined { .. } | Reading::Rejected { .. } => Vec::new(),
+            Reading::Quarantined { .. } => {
+                entry.drafts.iter().for_each(|draft| self.take_unread(entry, draft));
+                Vec::new()
+            }
+            Reading::Rejected { .. } => Vec::new(),
         }
     }
 
     fn take_one(&mut self, entry: &Entry, seen: &Observation, draft: &Draft) -> Folded {
         let id = (entry.source.clone(), seen.task_id.clone());
         if self.known.contains_key(&id) {
-            let folded = self.take_known(entry, &seen.task_id, |followed, now| {
+            let folded = self.take_known(entry, &seen.task_id, Some(seen.status), |followed, now| {
                 if let Reading::Opened(opened) = &entry.reading
                     && followed.intent_id.is_none()
                 {
@@ -112,7 +117,7 @@ impl Fold {
         let made = draft.event.as_ref().map(|(event, _)| event.id.clone());
         let folded = Folded { is_first: true, ..folded_of(&draft.followed.task, &draft.turn, seen.status, made) };
         self.made.insert(id.clone());
-        self.changed.insert(id.clone(), entry.plan.clone());
+        self.changed.insert(id.clone(), entry.plan);
         self.known.insert(id, draft.followed.clone());
         if let Some((event, audience)) = draft.event.clone() {
             note_duration(entry, &draft.followed.task, &event);
@@ -121,16 +126,28 @@ impl Fold {
         folded
     }
 
+    /// Has the provider asked for the task of a message that was not understood.
+    fn take_unread(&mut self, entry: &Entry, draft: &Draft) {
+        let id = (entry.source.clone(), draft.followed.task.task_id.clone());
+        if let Some(followed) = self.known.get_mut(&id) {
+            followed.unread(&entry.context(None, self.now));
+        } else {
+            self.made.insert(id.clone());
+            self.known.insert(id.clone(), draft.followed.clone());
+        }
+        self.changed.insert(id, entry.plan);
+    }
+
     /// Folds something into a task that is known; `None` where it is not.
     fn take_known(
         &mut self,
         entry: &Entry,
         task_id: &str,
+        status: Option<Status>,
         turn: impl FnOnce(&mut Followed, Timestamp) -> Turn,
     ) -> Option<Folded> {
         let id = (entry.source.clone(), task_id.to_owned());
         let followed = self.known.get_mut(&id)?;
-        let status = entry.observations().first().map(|seen| seen.status);
         let turn = turn(followed, self.now);
         let event = turn.tell.map(|told| tell(&mut followed.task, told, &entry.roster, self.now));
         let made = event.as_ref().map(|(event, _)| event.id.clone());
@@ -143,7 +160,7 @@ impl Fold {
             self.contradictions.push(Contradiction { told: told.clone(), conflict: conflict.clone() });
         }
         self.judge(turn, &id, made);
-        self.changed.insert(id, entry.plan.clone());
+        self.changed.insert(id, entry.plan);
         if let Some((event, audience)) = event {
             self.deliver(event, audience);
         }
@@ -161,12 +178,8 @@ impl Fold {
             Told::Nothing(_) => Some(Said::Nothing),
         };
         self.note_poll(entry, answered, outcome, detail);
-        self.take_known(entry, task_id, |followed, now| match (told, said) {
-            (Told::Task(seen), _) => {
-                let mut context = entry.context(Some(seen), now);
-                context.vouches = true;
-                followed.observe(seen, &context)
-            }
+        self.take_known(entry, task_id, None, |followed, now| match (told, said) {
+            (Told::Task(seen), _) => followed.observe(seen, &entry.context(Some(seen), now)),
             (_, Some(said)) => followed.unanswered(said, &entry.context(None, now), *jitter),
             (_, None) => followed.passed(&entry.plan, now),
         })
