@@ -42,7 +42,8 @@ pub struct NextAsk {
 }
 
 impl Tx {
-    /// Writes watches, over what was known of them; nobody has their leases any more.
+    /// Writes watches, over what was known of them. Whoever is asking for one keeps its lease, unless it is now to be
+    /// asked for at another time.
     pub fn save_watches(&mut self, watches: &[SavedWatch<'_>]) {
         let each = || watches.iter();
         let given = Given::rows(watches.len())
@@ -59,7 +60,8 @@ impl Tx {
              SELECT source, task_id, vouched, ask_at, look_at, intent_id, state FROM given WHERE true
              ON CONFLICT (source, task_id) DO UPDATE SET vouched = excluded.vouched, ask_at = excluded.ask_at,
                  look_at = excluded.look_at, intent_id = COALESCE(excluded.intent_id, watches.intent_id),
-                 state = excluded.state, lease_owner = NULL",
+                 state = excluded.state,
+                 lease_owner = CASE WHEN excluded.ask_at = watches.ask_at THEN watches.lease_owner END",
         );
     }
 
@@ -153,18 +155,6 @@ impl Tx {
             "UPDATE watches SET ask_at = $1, lease_owner = NULL
              WHERE ask_at IS NOT NULL AND lease_owner IS NOT NULL AND COALESCE($2, lease_owner) = lease_owner",
             values![now, owner],
-        )
-        .await
-    }
-
-    /// Tasks of a source that were not asked for, as there was no key, are asked for from now on. Gives how many.
-    ///
-    /// # Errors
-    /// As the database gives them.
-    pub async fn ask_the_unasked(&mut self, source: &str, now: Timestamp) -> Result<u64> {
-        self.execute(
-            "UPDATE watches SET ask_at = $2 WHERE source = $1 AND ask_at IS NULL AND look_at IS NOT NULL",
-            values![source, now],
         )
         .await
     }

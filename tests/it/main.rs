@@ -37,6 +37,8 @@ mod sink;
 mod sinks;
 mod stop;
 mod store;
+mod store_cost;
+mod store_watches;
 mod subscribe;
 mod tls;
 mod wire;
