@@ -95,6 +95,15 @@ impl Followed {
         (followed, turn)
     }
 
+    /// A relayed request turns out to have made it, and may have brought a key to ask with where there was none.
+    pub fn belongs_to(&mut self, intent_id: &str, context: &Context<'_>) {
+        self.intent_id.get_or_insert_with(|| intent_id.to_owned());
+        let Some(watch) = self.watch.as_mut().filter(|watch| watch.ask_at.is_none()) else { return };
+        if context.plan.can_ask {
+            watch.ask_at = Some(context.now.after(context.expected.unwrap_or(context.plan.after)));
+        }
+    }
+
     /// Takes in what a message says.
     pub fn observe(&mut self, seen: &Observation, context: &Context<'_>) -> Turn {
         if is_claim(seen, context) {
@@ -161,7 +170,9 @@ impl Followed {
             return Turn::of(CallbackOutcome::Duplicate);
         }
         let callback_id = context.callback_id.cloned();
-        let heard = self.watch(context).hear(seen, callback_id, end, now);
+        let watch = self.watch(context);
+        watch.vouched |= context.vouches;
+        let heard = watch.hear(seen, callback_id, end, now);
         Turn::of(match (end, heard) {
             (End::Unconfirmed | End::Certain, _) => CallbackOutcome::Conflict,
             (End::Open, Heard::New) => CallbackOutcome::Accepted,

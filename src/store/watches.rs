@@ -26,8 +26,10 @@ pub struct SavedWatch<'a> {
 pub struct Asked {
     /// The task.
     pub task_id: String,
-    /// The relayed request that made it.
-    pub intent_id: Option<String>,
+    /// The client's key to ask with, sealed, where it was relayed and that was kept.
+    pub sealed_key: Option<String>,
+    /// Whether a client is to get the answer if the task has ended.
+    pub is_awaited: bool,
 }
 
 /// When the next question is due at a source, among the tasks that somebody stands for or among the others.
@@ -91,13 +93,30 @@ impl Tx {
                  ORDER BY ask_at LIMIT $4 {})
              UPDATE watches SET ask_at = $5, lease_owner = $6
              WHERE source = $1 AND task_id IN (SELECT task_id FROM chosen) AND ask_at <= $3
-             RETURNING task_id, intent_id",
+             RETURNING task_id, (SELECT sealed_key FROM intents WHERE id = watches.intent_id) AS sealed_key,
+                 (SELECT client_url FROM intents WHERE id = watches.intent_id) AS client_url",
             self.lock_clause()
         );
         let rows = self.fetch(sql, values![source, i64::from(vouched), now, limit, until, owner]).await?;
         rows.iter()
-            .map(|row| Ok(Asked { task_id: row.text("task_id")?, intent_id: row.optional_text("intent_id")? }))
+            .map(|row| {
+                Ok(Asked {
+                    task_id: row.text("task_id")?,
+                    sealed_key: row.optional_text("sealed_key")?,
+                    is_awaited: row.optional_text("client_url")?.is_some(),
+                })
+            })
             .collect()
+    }
+
+    /// A task is asked for no more, as there is no key to ask with; one that comes later asks for it.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn stop_asking(&mut self, source: &str, task_id: &str) -> Result<()> {
+        let sql = "UPDATE watches SET ask_at = NULL, lease_owner = NULL WHERE source = $1 AND task_id = $2";
+        self.execute(sql, values![source, task_id]).await?;
+        Ok(())
     }
 
     /// When the next question is due at each of these sources. Its cost grows with the sources, not with the tasks.

@@ -7,6 +7,7 @@
 mod lane;
 mod listing;
 mod question;
+mod source;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,15 +18,17 @@ use rand::RngExt;
 use tokio::sync::{Notify, mpsc};
 
 use self::lane::Lane;
-use self::question::{Answers, Asks, Question, TIMEOUT};
+use self::question::{Answers, Asks, Key, Question, TIMEOUT};
+use self::source::{Askable, askable};
 use super::entry::{Answered, Entry, Opened, Reading};
 use super::lane::Room;
 use super::record::Recorder;
-use super::roster::{ActiveSource, LiveRoster, Roster};
+use super::roster::{LiveRoster, Roster};
 use crate::domain::clock::{SharedClock, Timestamp};
+use crate::domain::seal::Seal;
 use crate::domain::task::{Metadata, MetadataOrigin, Observation, Provenance, Status, Trust, Via};
 use crate::egress::Egress;
-use crate::providers::api::{Ask, Listed, Told};
+use crate::providers::api::{Listed, Told};
 use crate::shutdown::Lifecycle;
 use crate::store::{NextAsk, Result, SourceState, Store, Tx};
 
@@ -33,6 +36,8 @@ use crate::store::{NextAsk, Result, SourceState, Store, Tx};
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
 /// Without a wake-up the queue is looked at this often: other instances write to it too.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+/// The key of a client whose task never became known is forgotten after a day, in milliseconds, when we start.
+const KEYS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 /// So many tasks are looked at together when their time has come without an answer.
 const LOOKS: i64 = 256;
 
@@ -47,6 +52,8 @@ pub struct Parts {
     pub recorder: Recorder,
     /// The way to the operator's own addresses, as `base_url` is.
     pub egress: Egress,
+    /// What opens the keys of clients that relayed; `None` where none are kept.
+    pub seal: Option<Arc<Seal>>,
     /// The time.
     pub clock: SharedClock,
     /// Which process this is, by host and address.
@@ -71,6 +78,8 @@ struct Ended {
     source: String,
     /// Whether it was for a page of the list.
     was_list: bool,
+    /// Whether it was put with our own key.
+    with_ours: bool,
     answers: Answers,
 }
 
@@ -88,11 +97,11 @@ impl Look {
     }
 }
 
-/// A source that can be asked.
-struct Askable<'a> {
-    active: &'a ActiveSource,
-    ask: &'static dyn Ask,
-    base_url: &'a str,
+/// What is asked next.
+struct Chosen {
+    asks: Asks,
+    key: Key,
+    awaited: Vec<String>,
 }
 
 impl Poller {
@@ -114,6 +123,7 @@ impl Poller {
         for active in self.parts.roster.now().sources.values().filter(|active| active.source.can_ask()) {
             tx.ask_the_unasked(&active.source.name, now).await?;
         }
+        tx.forget_keys(Timestamp(now.0 - KEYS_KEPT_MS)).await?;
         tx.commit().await
     }
 
@@ -205,8 +215,8 @@ impl Poller {
         let lane = self.lanes.entry(name.clone()).or_insert_with(|| Lane::new(rate, poll.every));
         lane.limit(rate, poll.every);
         let due = |vouched: bool| next.iter().find(|next| next.source == *name && next.vouched == vouched);
-        while let Some(asks) = self.choose(source, due(false), due(true), now, look).await? {
-            self.begin(source, roster, asks, now);
+        while let Some(chosen) = self.choose(source, due(false), due(true), now, look).await? {
+            self.begin(source, roster, chosen, now);
             look.begun += 1;
         }
         Ok(())
@@ -220,10 +230,10 @@ impl Poller {
         vouched: Option<&NextAsk>,
         now: Timestamp,
         look: &mut Look,
-    ) -> Result<Option<Asks>> {
+    ) -> Result<Option<Chosen>> {
         let name = &source.active.source.name;
         let Some(lane) = self.lanes.get_mut(name) else { return Ok(None) };
-        let lists = source.active.source.poll.discover && source.ask.api().lists;
+        let lists = source.key.is_some() && source.active.source.poll.discover && source.ask.api().lists;
         if lists && lane.listing.page(now).is_none() {
             look.not_before(lane.listing.due_at);
         }
@@ -243,15 +253,16 @@ impl Poller {
             }
             Room::None => return Ok(None),
         }
+        let with_our_key = |asks| Some(Chosen { asks, key: Key::Ours(source.key?.clone()), awaited: Vec::new() });
         if let Some(task_id) = lane.singles.pop_front() {
             lane.begin(now, false);
-            return Ok(Some(Asks::One(task_id)));
+            return Ok(with_our_key(Asks::One(task_id)));
         }
-        let many = if lane.one_by_one { 1 } else { source.ask.api().batch.max(1) };
+        let many = if lane.one_by_one || source.key.is_none() { 1 } else { source.ask.api().batch.max(1) };
         let for_strangers = strangers.is_some_and(|next| next.ask_at <= now);
         match lane.room_for_strangers(now) {
             Room::For(_) if for_strangers => {
-                if let Some(asks) = self.claim(name, false, many, now).await? {
+                if let Some(asks) = self.claim(source, false, many, now).await? {
                     return Ok(Some(asks));
                 }
             }
@@ -259,7 +270,7 @@ impl Poller {
             _ => {}
         }
         if vouched.is_some_and(|next| next.ask_at <= now)
-            && let Some(asks) = self.claim(name, true, many, now).await?
+            && let Some(asks) = self.claim(source, true, many, now).await?
         {
             return Ok(Some(asks));
         }
@@ -267,14 +278,29 @@ impl Poller {
         let Some(page) = lane.listing.page(now) else { return Ok(None) };
         lane.listing.begun(now.after(TIMEOUT + LEASE_MARGIN));
         lane.begin(now, false);
-        Ok(Some(Asks::List(page)))
+        Ok(with_our_key(Asks::List(page)))
     }
 
-    async fn claim(&mut self, source: &str, vouched: bool, many: usize, now: Timestamp) -> Result<Option<Asks>> {
+    async fn claim(
+        &mut self,
+        source: &Askable<'_>,
+        vouched: bool,
+        many: usize,
+        now: Timestamp,
+    ) -> Result<Option<Chosen>> {
+        let name = &source.active.source.name;
         let lease = (self.parts.owner.as_str(), now.after(TIMEOUT + LEASE_MARGIN));
         let mut tx = self.parts.store.write().await?;
-        let claimed = tx.claim_questions(source, vouched, many, now, lease).await?;
+        let (claimed, key) = loop {
+            let claimed = tx.claim_questions(name, vouched, many, now, lease).await?;
+            match (source.key_for(&claimed, self.parts.seal.as_deref()), claimed.first()) {
+                (None, Some(asked)) => tx.stop_asking(name, &asked.task_id).await?,
+                (key, _) => break (claimed, key),
+            }
+        };
         tx.commit().await?;
+        let Some(key) = key else { return Ok(None) };
+        let awaited = claimed.iter().filter(|asked| asked.is_awaited).map(|asked| asked.task_id.clone()).collect();
         let mut task_ids: Vec<String> = claimed.into_iter().map(|asked| asked.task_id).collect();
         let asks = match (task_ids.pop(), task_ids.is_empty()) {
             (None, _) => return Ok(None),
@@ -284,20 +310,20 @@ impl Poller {
                 Asks::Many(task_ids)
             }
         };
-        if let Some(lane) = self.lanes.get_mut(source) {
+        if let Some(lane) = self.lanes.get_mut(name) {
             lane.begin(now, !vouched);
         }
-        Ok(Some(asks))
+        Ok(Some(Chosen { asks, key, awaited }))
     }
 
-    fn begin(&mut self, source: &Askable<'_>, roster: &Arc<Roster>, asks: Asks, now: Timestamp) {
-        let Some(key) = source.active.source.api_key.clone() else { return };
+    fn begin(&mut self, source: &Askable<'_>, roster: &Arc<Roster>, chosen: Chosen, now: Timestamp) {
+        let Chosen { asks, key, awaited } = chosen;
         self.in_flight += 1;
         let name = source.active.source.name.clone();
         let key_works = self.states.get(&name).is_some_and(|state| state.found_at.is_some());
-        let question = Question { ask: source.ask, base_url: source.base_url.to_owned(), key, asks };
+        let question = Question { ask: source.ask, base_url: source.base_url.to_owned(), key, asks, awaited };
         let (parts, roster, done) = (self.parts.clone(), Arc::clone(roster), self.done.0.clone());
-        let was_list = matches!(question.asks, Asks::List(_));
+        let (was_list, with_ours) = (matches!(question.asks, Asks::List(_)), question.key.is_ours());
         self.parts.life.spawn(async move {
             let mut answers = question.put(&parts.egress, &parts.clock).await;
             let told = std::mem::take(&mut answers.told);
@@ -316,13 +342,13 @@ impl Poller {
             let received_at = parts.clock.now();
             record(&parts, &roster, readings, received_at).await;
             // The receiver lives as long as the poller, which waits for every one of these.
-            let _ = done.send(Ended { source: name, was_list, answers });
+            let _ = done.send(Ended { source: name, was_list, with_ours, answers });
         });
     }
 
     async fn ended(&mut self, ended: Ended) {
         self.in_flight -= 1;
-        let Ended { source, was_list, answers } = ended;
+        let Ended { source, was_list, with_ours, answers } = ended;
         let now = self.parts.clock.now();
         let roster = self.parts.roster.now();
         if let Some(lane) = self.lanes.get_mut(&source) {
@@ -333,7 +359,7 @@ impl Poller {
                 lane.listing.failed(now, every(&roster, &source));
             }
         }
-        let noted = self.note(&source, &answers, now).await;
+        let noted = if with_ours { self.note(&source, &answers, now).await } else { Ok(()) };
         let listed = match answers.listed {
             Some(rows) => self.listed(&source, &roster, rows, now).await,
             None => Ok(()),
@@ -412,23 +438,12 @@ async fn write(store: &Store, state: &SourceState) -> Result<()> {
     tx.commit().await
 }
 
-fn askable(roster: &Roster) -> Vec<Askable<'_>> {
-    let all = roster.sources.values().filter(|active| active.source.can_ask());
-    let mut all: Vec<Askable<'_>> = all
-        .filter_map(|active| {
-            Some(Askable { active, ask: active.adapter.ask()?, base_url: active.source.base_url.as_deref()? })
-        })
-        .collect();
-    all.sort_by(|a, b| a.active.source.name.cmp(&b.active.source.name));
-    all
-}
-
 /// A row of the list, as a task that the provider stands for. One that has ended there is asked for at once.
 fn opened(row: Listed) -> Opened {
     let mut seen = Observation::new(&row.task_id, Status::Pending);
     seen.created_at = row.created_at;
     seen.expected = row.status.filter(|status| status.is_terminal()).map(|_| Duration::ZERO);
-    Opened { seen, deadline: None, intent_id: None }
+    Opened { seen, deadline: None, made_by: None }
 }
 
 fn word(told: &Told) -> &'static str {
