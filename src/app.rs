@@ -6,7 +6,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::middleware::DefaultHeaders;
 use actix_web::web::Data;
 use actix_web::{App as Actix, HttpServer};
 use anyhow::{Context, anyhow};
@@ -15,16 +14,18 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::channels::{House, Mailer};
 use crate::config::{Config, Database};
 use crate::domain::clock::SharedClock;
+use crate::domain::seal::Seal;
 use crate::egress::Egress;
 use crate::flow::dispatch::{Dispatcher, Parts};
 use crate::flow::notice::Notices;
 use crate::flow::poll::{self, Poller};
 use crate::flow::receive::Receiver;
 use crate::flow::record::{Recorder, Wakes};
+use crate::flow::relay::Relay;
 use crate::flow::roster::LiveRoster;
 use crate::http::{AdminKey, Front, Services, routes, tls::Certificates};
 use crate::shutdown::Lifecycle;
-use crate::store::{Store, lock_sqlite};
+use crate::store::{Store, lock_sqlite, seal_beside};
 use crate::telemetry;
 
 /// How long a request's head may take to come.
@@ -63,6 +64,16 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
         Database::Postgres(url) => {
             Store::open_postgres(url).await.context("the PostgreSQL database of `database.url` cannot be opened")
         }
+    }
+}
+
+/// What seals the secrets of others that are kept: the keys that the environment names, else with SQLite the file
+/// beside the database. `None` with PostgreSQL alone, which several instances share.
+fn seal(config: &Config) -> anyhow::Result<Option<Seal>> {
+    match &config.database {
+        _ if !config.secrets_keys.is_empty() => Ok(Seal::new(config.secrets_keys.clone())),
+        Database::Sqlite(path) => Ok(Some(seal_beside(path)?)),
+        Database::Postgres(_) => Ok(None),
     }
 }
 
@@ -108,11 +119,23 @@ impl App {
             wake: Arc::clone(&wakes.deliveries),
             life: life.clone(),
         };
+        let (operators, seal) = (Egress::operators(), seal(&config)?.map(Arc::new));
+        let relay = Relay {
+            roster: Arc::clone(&roster),
+            store: store.clone(),
+            recorder: recorder.clone(),
+            egress: operators.clone(),
+            seal: seal.clone(),
+            public_url: config.server.public_url.clone(),
+            clock: Arc::clone(&clock),
+            life: life.clone(),
+        };
         let asking = poll::Parts {
             store: store.clone(),
             roster: Arc::clone(&roster),
             recorder: recorder.clone(),
-            egress: Egress::operators(),
+            egress: operators,
+            seal,
             clock: Arc::clone(&clock),
             owner: parts.owner.clone(),
             wake: Arc::clone(&wakes.questions),
@@ -120,6 +143,7 @@ impl App {
         };
         let services = Services {
             receiver: Receiver::new(Arc::clone(&roster), recorder.clone(), Arc::clone(&clock)),
+            relay,
             roster,
             store,
             clock,
@@ -260,17 +284,11 @@ fn server(
 ) -> anyhow::Result<actix_web::dev::Server> {
     let services = services.clone();
     let soft = life.soft().clone();
-    let server = HttpServer::new(move || {
-        let safe = DefaultHeaders::new()
-            .add(("x-content-type-options", "nosniff"))
-            .add(("referrer-policy", "no-referrer"))
-            .add(("cache-control", "no-store"));
-        Actix::new().wrap(safe).app_data(Data::new(services.clone())).configure(routes(front))
-    })
-    .client_request_timeout(HEAD_DEADLINE)
-    .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(grace.as_secs().max(1))
-    .shutdown_signal(soft.cancelled_owned());
+    let server = HttpServer::new(move || Actix::new().app_data(Data::new(services.clone())).configure(routes(front)))
+        .client_request_timeout(HEAD_DEADLINE)
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(grace.as_secs().max(1))
+        .shutdown_signal(soft.cancelled_owned());
     let server = match certificates {
         Some(certificates) => server.listen_rustls_0_23(listener, certificates.server_config()?)?,
         None => server.listen(listener)?,

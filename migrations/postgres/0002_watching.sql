@@ -24,6 +24,8 @@ CREATE TABLE watches (
     PRIMARY KEY (source, task_id)
 );
 CREATE INDEX watches_ask ON watches (source, vouched, ask_at) WHERE ask_at IS NOT NULL;
+-- Asked for with the key of the client that relayed them.
+CREATE INDEX watches_relayed ON watches (source, ask_at) WHERE intent_id IS NOT NULL AND ask_at IS NOT NULL;
 CREATE INDEX watches_look ON watches (look_at) WHERE look_at IS NOT NULL;
 
 -- Answers of providers, one row for all that say the same one after another.

@@ -18,6 +18,7 @@ use crate::egress::Egress;
 
 mod answer;
 mod email;
+mod forward;
 mod settings;
 mod slack;
 mod summary;
@@ -27,6 +28,7 @@ mod webhook;
 
 pub use answer::retry_after;
 pub use email::Mailer;
+pub use forward::as_it_came;
 
 /// Every channel that this build knows, in the order in which they are listed.
 pub const CHANNELS: &[&dyn Channel] = &[&webhook::Webhook, &slack::Slack, &email::Email];

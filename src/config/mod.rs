@@ -18,6 +18,7 @@ use crate::domain::destination::Destination;
 use crate::domain::event::EventType;
 use crate::domain::filter::Filter;
 use crate::domain::retry::RetryPolicy;
+use crate::domain::seal::SealKey;
 use crate::domain::secret::Secret;
 use crate::domain::source::Source;
 pub use crate::domain::spelling::nearest;
@@ -27,6 +28,7 @@ mod asking;
 mod destinations;
 mod env;
 mod mistakes;
+mod secrets;
 mod section;
 mod server;
 mod sources;
@@ -86,6 +88,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// `[egress] allow`
     pub egress_allow: Vec<IpNet>,
+    /// `$CALLBOARD_SECRETS_KEY`: what seals the secrets of others, the first of them; the others still open.
+    pub secrets_keys: Vec<SealKey>,
     /// The line of every key in the file, by its path (`destinations.ads.url`, `subscriptions[1].where`).
     lines: BTreeMap<String, usize>,
 }
@@ -139,16 +143,33 @@ impl Config {
         let email = server::email(root.section("email"));
         let delivery = server::delivery(root.section("delivery"));
         let egress_allow = server::egress(root.section("egress"));
+        let secrets_keys = secrets::keys(env);
         root.lacks(&["retention"], "this build keeps everything and has no retention yet");
         root.finish();
 
         let (mut mistakes, lines) = reader.finish();
         mistakes.extend(misplaced);
+        let secrets_keys = secrets_keys.unwrap_or_else(|mistake| {
+            mistakes.push(mistake);
+            Vec::new()
+        });
         if !mistakes.is_empty() {
             return Err(Mistakes::of(mistakes));
         }
         let file = file.map(Path::to_owned);
-        Ok(Self { file, server, database, sources, destinations, subscriptions, email, delivery, egress_allow, lines })
+        Ok(Self {
+            file,
+            server,
+            database,
+            sources,
+            destinations,
+            subscriptions,
+            email,
+            delivery,
+            egress_allow,
+            secrets_keys,
+            lines,
+        })
     }
 
     /// What callback URLs begin with: `public_url`, else where this machine itself reaches `listen`.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use futures_util::future::{BoxFuture, join_all};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{Notify, watch};
+use url::Url;
 
 use super::Options;
 use super::agenda::{Agenda, Post};
@@ -48,6 +50,8 @@ pub struct SimulatedProvider {
     journal: Journal,
     life: Lifecycle,
     faults: watch::Sender<Faults>,
+    /// Hosts that stand for an address of this machine.
+    fronts: Mutex<HashMap<String, SocketAddr>>,
     asked: watch::Sender<usize>,
     changed: Notify,
     state: Mutex<State>,
@@ -111,6 +115,7 @@ impl SimulatedProvider {
             journal: around.journal.clone(),
             life: around.life.clone(),
             faults: watch::Sender::new(Faults::default()),
+            fronts: Mutex::default(),
             asked: watch::Sender::new(0),
             changed: Notify::new(),
             state: Mutex::new(state),
@@ -136,6 +141,21 @@ impl SimulatedProvider {
     /// From now on this is wrong with it, and nothing else.
     pub fn set_faults(&self, faults: Faults) {
         self.faults.send_replace(faults);
+    }
+
+    /// From now on callbacks to this host go to `address` over http, as they do where a proxy with the
+    /// certificate stands in front.
+    pub fn put_in_front(&self, host: &str, address: SocketAddr) {
+        self.fronts.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), address);
+    }
+
+    /// Where a callback URL leads.
+    fn behind(&self, url: &Url) -> Url {
+        let fronts = self.fronts.lock().unwrap_or_else(PoisonError::into_inner);
+        let address = url.host_str().and_then(|host| fronts.get(host));
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let behind = address.and_then(|address| Url::parse(&format!("http://{address}{}{query}", url.path())).ok());
+        behind.unwrap_or_else(|| url.clone())
     }
 
     /// The next task gets this plan; called several times, each of the next ones gets one.
@@ -212,6 +232,7 @@ impl SimulatedProvider {
         let moment = task.called(post.says);
         let (mut headers, body) = self.dialect.callback(&task, &moment, self.clock.now());
         headers.push(("content-type", "application/json".to_owned()));
+        let url = &self.behind(url);
         let request = egress::Post { url, headers, body: Bytes::from(body.to_string()) };
         let taken = match self.egress.post(request, self.callback_timeout).await {
             Ok(answer) if (200..300).contains(&answer.status) => Taken::Well(outcome(&answer.body)),

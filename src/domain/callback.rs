@@ -80,6 +80,8 @@ pub struct QueryMetadata {
     pub origin: MetadataOrigin,
     /// The keys of the pairs that did not fit, to be shown.
     pub dropped: Vec<String>,
+    /// The relayed request that it is the callback of (`cb_intent`).
+    pub intent_id: Option<String>,
 }
 
 /// Reads the query of a callback URL. Of a key given twice the first stays; a pair that does not fit
@@ -88,12 +90,14 @@ pub struct QueryMetadata {
 pub fn query_metadata(query: &str, is_ours: impl FnOnce(&Metadata, &str) -> bool) -> QueryMetadata {
     let mut pairs = Metadata::new();
     let mut dropped = Vec::new();
-    let mut signature = None;
+    let (mut signature, mut intent_id) = (None, None);
     let mut bytes = 0;
     for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let (key, value) = (super::task::clean(&key), super::task::clean(&value));
         if key == SIGNATURE_KEY {
             signature.get_or_insert(value);
+        } else if key == INTENT_KEY && value.len() <= INTENT_ID_MAX {
+            intent_id.get_or_insert(value);
         } else if key.starts_with("cb_") || key.is_empty() || pairs.contains_key(&key) {
             continue;
         } else if pairs.len() == METADATA_KEYS_MAX || bytes + key.len() + value.len() > METADATA_BYTES_MAX {
@@ -109,11 +113,15 @@ pub fn query_metadata(query: &str, is_ours: impl FnOnce(&Metadata, &str) -> bool
         Some(signature) if is_ours(&pairs, &signature) => MetadataOrigin::SignedUrl,
         _ => MetadataOrigin::Url,
     };
-    QueryMetadata { pairs, origin, dropped }
+    QueryMetadata { pairs, origin, dropped, intent_id }
 }
 
 /// The query key that holds our signature of a callback URL's metadata.
 pub const SIGNATURE_KEY: &str = "cb_sig";
+/// The query key that says of which relayed request it is the callback URL.
+pub const INTENT_KEY: &str = "cb_intent";
+/// Longer than any id of ours, in bytes.
+const INTENT_ID_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -129,6 +137,7 @@ mod tests {
         assert_eq!(read.pairs, Metadata::from([("a".into(), "1".into()), ("b".into(), "春".into())]));
         assert_eq!(read.origin, MetadataOrigin::Url);
         assert!(read.dropped.is_empty());
+        assert_eq!(read.intent_id.as_deref(), Some("x"));
     }
 
     #[test]

@@ -24,11 +24,13 @@ use crate::domain::delivery::RESPONSE_BYTES_MAX;
 
 mod address;
 mod error;
+mod pass;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use address::inside;
 pub use error::{EgressError, Refused};
+pub use pass::{BodyStream, HeaderBytes, Pass, PassBody, Passed};
 
 use error::LookupFailed;
 

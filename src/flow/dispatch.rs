@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use rand::RngExt;
 use tokio::sync::{Notify, mpsc};
 
+use super::forward::{self, is_url_lane};
 use super::lane::{Lane, Room};
 use super::notice::{Notice, Notices};
 use super::roster::{LiveRoster, Roster};
@@ -299,7 +300,8 @@ impl Dispatcher {
         for (ended, settled) in self.finished.iter().zip(settled) {
             tallies.entry(&ended.claimed.destination).or_default().count(&ended.report.outcome, &settled.settlement);
         }
-        for (name, tally) in tallies {
+        // Behind a lane of URLs there is no destination that could be well or ill.
+        for (name, tally) in tallies.into_iter().filter(|(name, _)| !is_url_lane(name)) {
             let failing = self.states.get(name).is_some_and(|state| state.failures > 0);
             let mut disable = tally.disable;
             if tally.delivered && failing {
@@ -307,14 +309,14 @@ impl Dispatcher {
             } else if tally.failures > 0 && !tally.delivered {
                 let (since, failures) = tx.note_failures(name, tally.failures, now).await?;
                 let too_long = now.since(since) >= self.parts.policy.disable_after;
-                if too_long && failures >= FAILURES_BEFORE_DISABLING && name != URL_LANE {
+                if too_long && failures >= FAILURES_BEFORE_DISABLING {
                     disable = disable.or_else(|| Some(format!("only failures since {since}")));
                 }
             }
-            if let Some(until) = tally.pause_until.filter(|_| name != URL_LANE) {
+            if let Some(until) = tally.pause_until {
                 tx.pause(name, until).await?;
             }
-            if let Some(reason) = disable.filter(|_| name != URL_LANE) {
+            if let Some(reason) = disable {
                 tx.disable(name, &reason, now).await?;
                 metrics::counter!("callboard_destinations_disabled_total").increment(1);
                 tracing::warn!(destination = name, reason, "the destination is disabled; what waits for it is held");
@@ -351,14 +353,16 @@ impl Tally {
 fn limits(roster: &Roster, name: &str) -> Option<crate::channels::Limits> {
     match roster.targets.get(name) {
         Some(target) => Some(target.limits),
-        None if name == URL_LANE => crate::channels::channel("webhook").map(|channel| channel.limits()),
+        None if is_url_lane(name) => crate::channels::channel("webhook").map(|channel| channel.limits()),
         None => None,
     }
 }
 
-/// Who sends it: its destination, or for a replay to a URL a webhook made for the purpose.
+/// Who sends it: its destination; for a replay to a URL a webhook made for the purpose; for a client who gets a
+/// callback handed on, its bytes.
 fn sender(roster: &Roster, live: &LiveRoster, claimed: &Claimed) -> std::result::Result<Arc<dyn Sender>, String> {
     match &claimed.url {
+        Some(url) if let Some(forwarded) = &claimed.forwarded => forward::sender(url, forwarded, live.house()),
         Some(url) => super::replay::url_sender(url, &roster.replay_secret, live.house()),
         None => match roster.targets.get(&claimed.destination) {
             Some(target) => Ok(Arc::clone(&target.sender)),

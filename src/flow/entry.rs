@@ -69,7 +69,16 @@ pub struct Opened {
     /// When the user says that it is overdue.
     pub deadline: Option<Duration>,
     /// The relayed request that made it.
-    pub intent_id: Option<String>,
+    pub made_by: Option<MadeBy>,
+}
+
+/// A relayed request that made a task.
+#[derive(Clone, Debug)]
+pub struct MadeBy {
+    /// The intent that it is kept as.
+    pub intent_id: String,
+    /// The status that the provider answered.
+    pub status: u16,
 }
 
 /// The bytes of a callback, to be kept.
@@ -146,7 +155,10 @@ impl Entry {
         };
         entry.drafts = match &entry.reading {
             Reading::Quarantined { task_id: Some(task_id), .. } if entry.plan.can_ask => vec![entry.unread(task_id)],
-            _ => entry.observations().iter().map(|seen| entry.draft(seen)).collect(),
+            _ => {
+                let seen = entry.observations().iter();
+                seen.map(|seen| entry.draft(seen, &entry.context(Some(seen), received_at))).collect()
+            }
         };
         entry
     }
@@ -178,12 +190,9 @@ impl Entry {
         }
     }
 
-    fn draft(&self, seen: &Observation) -> Draft {
-        let context = self.context(Some(seen), self.received_at);
-        let (mut followed, turn) = Followed::begin(&self.source, self.provider, seen, &context);
-        if let Reading::Opened(opened) = &self.reading {
-            followed.intent_id.clone_from(&opened.intent_id);
-        }
+    /// What an observation makes if its task is not known yet.
+    pub(super) fn draft(&self, seen: &Observation, context: &Context<'_>) -> Draft {
+        let (mut followed, turn) = Followed::begin(&self.source, self.provider, seen, context);
         let event = turn.tell.map(|told| tell(&mut followed.task, told, &self.roster, self.received_at));
         Draft { followed, turn, event }
     }
@@ -192,6 +201,14 @@ impl Entry {
         let context = self.context(None, self.received_at);
         let followed = Followed::begin_unread(&self.source, self.provider, task_id, &context);
         Draft { followed, turn: Turn::unread(), event: None }
+    }
+
+    /// The relayed request that it belongs to, as it says itself.
+    pub(super) fn intent_id(&self) -> Option<&str> {
+        match &self.reading {
+            Reading::Opened(opened) => opened.made_by.as_ref().map(|made_by| made_by.intent_id.as_str()),
+            _ => self.arrival.as_ref().and_then(|arrival| arrival.intent_id.as_deref()),
+        }
     }
 
     /// What identifies the tasks it speaks of.

@@ -4,6 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::entry::{Answered, Draft, Entry, Reading, tell};
+use super::forward::forward;
+use super::intents::{Intents, Standing};
 use crate::domain::callback::CallbackOutcome;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Event, EventType};
@@ -12,7 +14,7 @@ use crate::domain::id::{DeliveryId, EventId, PollId};
 use crate::domain::task::{Observation, Status, Task};
 use crate::domain::watch::{Claim, LastPoll, Plan, Said};
 use crate::providers::api::Told;
-use crate::store::{JudgedCallback, NewDelivery, NewPoll, SavedWatch, TaskId};
+use crate::store::{Intent, JudgedCallback, NewDelivery, NewPoll, SavedWatch, TaskId};
 
 /// What became of one observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct Fold {
     /// Those that were watched before.
     watched: HashSet<TaskId>,
     now: Timestamp,
+    /// The relayed requests that made some of them.
+    pub intents: Intents,
     /// Events, in the order in which they happened.
     pub events: Vec<(Event, usize)>,
     /// Deliveries of those events.
@@ -72,6 +76,7 @@ impl Fold {
             made: HashSet::new(),
             watched,
             now,
+            intents: Intents::default(),
             events: Vec::new(),
             deliveries: Vec::new(),
             contradictions: Vec::new(),
@@ -81,12 +86,18 @@ impl Fold {
         }
     }
 
+    /// The same, with the relayed requests that its messages and tasks belong to.
+    pub fn with_intents(self, intents: Intents) -> Self {
+        Self { intents, ..self }
+    }
+
     /// Folds one message in; gives what became of each of its observations.
     pub fn take(&mut self, entry: &Entry) -> Vec<Folded> {
         match &entry.reading {
             Reading::Said(_) | Reading::Opened(_) => {
+                let standing = self.intents.stand_for(entry);
                 let both = entry.observations().iter().zip(&entry.drafts);
-                both.map(|(seen, draft)| self.take_one(entry, seen, draft)).collect()
+                both.map(|(seen, draft)| self.take_one(entry, seen, draft, standing.as_ref())).collect()
             }
             Reading::Answered(answered) => self.take_answer(entry, answered).into_iter().collect(),
             Reading::Due { task_id } => {
@@ -101,25 +112,35 @@ impl Fold {
         }
     }
 
-    fn take_one(&mut self, entry: &Entry, seen: &Observation, draft: &Draft) -> Folded {
+    fn take_one(&mut self, entry: &Entry, seen: &Observation, draft: &Draft, standing: Option<&Standing>) -> Folded {
         let id = (entry.source.clone(), seen.task_id.clone());
+        let context = |now| {
+            let context = entry.context(Some(seen), now);
+            standing.map_or_else(|| context.clone(), |standing| standing.over(context.clone()))
+        };
         if self.known.contains_key(&id) {
             let folded = self.take_known(entry, &seen.task_id, Some(seen.status), |followed, now| {
-                if let Reading::Opened(opened) = &entry.reading
-                    && followed.intent_id.is_none()
-                {
-                    followed.intent_id.clone_from(&opened.intent_id);
+                if let Some(standing) = standing {
+                    followed.intent_id.get_or_insert_with(|| standing.intent_id.clone());
                 }
-                followed.observe(seen, &entry.context(Some(seen), now))
+                followed.observe(seen, &context(now))
             });
             return folded.unwrap_or_else(|| folded_of(&draft.followed.task, &draft.turn, seen.status, None));
         }
+        let draft = match standing {
+            Some(standing) => {
+                let mut draft = entry.draft(seen, &context(self.now));
+                draft.followed.intent_id = Some(standing.intent_id.clone());
+                draft
+            }
+            None => draft.clone(),
+        };
         let made = draft.event.as_ref().map(|(event, _)| event.id.clone());
         let folded = Folded { is_first: true, ..folded_of(&draft.followed.task, &draft.turn, seen.status, made) };
         self.made.insert(id.clone());
         self.changed.insert(id.clone(), entry.plan);
         self.known.insert(id, draft.followed.clone());
-        if let Some((event, audience)) = draft.event.clone() {
+        if let Some((event, audience)) = draft.event {
             note_duration(entry, &draft.followed.task, &event);
             self.deliver(event, audience);
         }
@@ -178,11 +199,34 @@ impl Fold {
             Told::Nothing(_) => Some(Said::Nothing),
         };
         self.note_poll(entry, answered, outcome, detail);
-        self.take_known(entry, task_id, None, |followed, now| match (told, said) {
-            (Told::Task(seen), _) => followed.observe(seen, &entry.context(Some(seen), now)),
+        let mut was_called = false;
+        let folded = self.take_known(entry, task_id, None, |followed, now| match (told, said) {
+            (Told::Task(seen), _) => {
+                let turn = followed.observe(seen, &entry.context(Some(seen), now));
+                was_called = !turn.confirmed.is_empty();
+                turn
+            }
             (_, Some(said)) => followed.unanswered(said, &entry.context(None, now), *jitter),
             (_, None) => followed.passed(&entry.plan, now),
-        })
+        })?;
+        let is_new_end = matches!(told, Told::Task(seen) if seen.status.is_terminal())
+            && matches!(folded.outcome, CallbackOutcome::Accepted | CallbackOutcome::Conflict);
+        if is_new_end && !was_called {
+            self.forward_answer(entry, answered);
+        }
+        Some(folded)
+    }
+
+    /// A client that wanted the callback, which did not come, gets the provider's answer in its place.
+    fn forward_answer(&mut self, entry: &Entry, answered: &Answered) {
+        let id = (entry.source.clone(), answered.task_id.clone());
+        let intent_id = self.known.get(&id).and_then(|followed| followed.intent_id.as_deref());
+        let Some(url) = intent_id.and_then(|id| self.intents.client_url(id)) else { return };
+        let (Some(body), Some(poll)) = (&answered.body, self.polls.last_mut()) else { return };
+        if (&poll.source, &poll.task_id) == (&id.0, &id.1) {
+            poll.body = Some(body.to_vec());
+            self.deliveries.extend(forward(poll.id.as_str(), url, self.now));
+        }
     }
 
     /// Keeps the answer, or counts it where it says the same as the one before.
@@ -244,6 +288,17 @@ impl Fold {
             if self.made.contains(id) { new.push(task) } else { known.push(task) }
         }
         (new, known)
+    }
+
+    /// The relayed requests that were changed, as they are now: the key of one whose task has ended is forgotten.
+    pub fn changed_intents(&mut self) -> Vec<&Intent> {
+        for id in self.changed.keys() {
+            let Some(followed) = self.known.get(id).filter(|followed| followed.watch.is_none()) else { continue };
+            if let Some(intent_id) = &followed.intent_id {
+                self.intents.ended(intent_id, &id.1);
+            }
+        }
+        self.intents.changed()
     }
 
     /// The tasks as they are now.

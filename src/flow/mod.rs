@@ -1,13 +1,15 @@
 //! What happens: the only rooms that join providers, store, channels and egress.
 //!
 //! [`receive`] takes a callback in, [`record`] makes it durable together with all that came at the same
-//! time ([`write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again. [`roster`] is what they all
+//! time ([`write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes on the requests that make them, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again, [`forward`] hands callbacks on to clients that wanted them. [`roster`] is what they all
 //! read: the sources, destinations and subscriptions of this moment.
 
 pub mod dispatch;
 pub mod durations;
 pub mod entry;
 pub mod fold;
+pub mod forward;
+pub mod intents;
 pub mod lane;
 pub mod notice;
 pub mod poll;
@@ -15,6 +17,7 @@ pub mod probe;
 pub mod receive;
 pub mod record;
 pub mod register;
+pub mod relay;
 pub mod replay;
 pub mod roster;
 pub mod write;

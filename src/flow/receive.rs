@@ -116,7 +116,7 @@ impl Admitted {
                 Read { reading: Reading::Rejected { detail: rejection.to_string() }, trust: Trust::Unsigned }
             }
         };
-        let metadata = self.metadata(&posted.query);
+        let mut metadata = self.metadata(&posted.query);
         let entry = Entry::new(
             self.source.clone(),
             read.reading,
@@ -124,10 +124,10 @@ impl Admitted {
                 via: Via::Callback,
                 trust: read.trust,
                 metadata_origin: metadata.origin,
-                metadata: metadata.pairs,
+                metadata: std::mem::take(&mut metadata.pairs),
             },
             received_at,
-            Some(arrival(posted, &metadata.dropped)),
+            Some(arrival(posted, metadata)),
             Arc::clone(&self.roster),
         );
         let kind = Kind::of(&entry.reading);
@@ -182,7 +182,8 @@ fn understand(active: &ActiveSource, inbound: &Inbound<Verified>) -> Read {
     Read { reading, trust: inbound.trust() }
 }
 
-fn arrival(posted: Posted, dropped: &[String]) -> Arrival {
+fn arrival(posted: Posted, metadata: QueryMetadata) -> Arrival {
+    let dropped = metadata.dropped;
     let pairs: Vec<(&str, String)> = posted
         .headers
         .iter()
@@ -193,7 +194,7 @@ fn arrival(posted: Posted, dropped: &[String]) -> Arrival {
         query: posted.query,
         body: posted.body,
         remote: posted.remote,
-        intent_id: None,
+        intent_id: metadata.intent_id,
         note: (!dropped.is_empty()).then(|| format!("metadata dropped, over 20 keys or 2 KiB: {}", dropped.join(", "))),
     }
 }

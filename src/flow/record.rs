@@ -207,6 +207,9 @@ impl Writer {
         if written.asks {
             self.wakes.questions.notify_one();
         }
+        if written.forwards {
+            self.wakes.deliveries.notify_one();
+        }
         for (event, destinations) in written.events {
             metrics::counter!("callboard_events_total", "type" => event.kind.as_str()).increment(1);
             self.notices.tell(|| Notice::Event {

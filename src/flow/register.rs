@@ -36,7 +36,7 @@ pub async fn register(
     let Registration { source, task_id, metadata, expect_within } = registration;
     let metadata_origin = if metadata.is_empty() { MetadataOrigin::Absent } else { MetadataOrigin::Registered };
     let from = Provenance { via: Via::Relay, trust: Trust::Unsigned, metadata, metadata_origin };
-    let opened = Opened { seen: Observation::new(&task_id, Status::Pending), deadline: expect_within, intent_id: None };
+    let opened = Opened { seen: Observation::new(&task_id, Status::Pending), deadline: expect_within, made_by: None };
     let entry = Entry::new(source, Reading::Opened(opened), from, now, None, Arc::clone(roster));
     write(tx, &[&entry], now).await
 }

@@ -3,6 +3,8 @@
 
 use super::entry::{Entry, Reading};
 use super::fold::{Contradiction, Fold, Folded};
+use super::forward::forward;
+use super::intents::Intents;
 use crate::domain::callback::{CallbackOutcome, fingerprint};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Event;
@@ -39,6 +41,8 @@ pub struct Written {
     pub events: Vec<(Event, usize)>,
     /// Whether a provider is to be asked at once.
     pub asks: bool,
+    /// Whether a client is to be handed something on.
+    pub forwards: bool,
 }
 
 /// Writes messages and what comes of them. Nothing is there before the transaction is committed.
@@ -48,12 +52,19 @@ pub struct Written {
 pub async fn write(tx: &mut Tx, entries: &[&Entry], now: Timestamp) -> Result<Written, Error> {
     let ids: Vec<_> = entries.iter().flat_map(|entry| entry.task_ids()).collect();
     let known = if ids.is_empty() { Default::default() } else { tx.lock_tasks(ids).await? };
-    let mut fold = Fold::new(known, now);
+    let of_tasks = known.values().filter_map(|followed| followed.intent_id.clone());
+    let intents = entries.iter().filter_map(|entry| entry.intent_id().map(str::to_owned)).chain(of_tasks).collect();
+    let intents = Intents::of(tx.lock_intents(intents).await?);
+    let mut fold = Fold::new(known, now).with_intents(intents);
     let mut receipts: Vec<Receipt> = entries.iter().map(|entry| receipt(entry, fold.take(entry))).collect();
 
     let kept: Vec<usize> = (0..entries.len()).filter(|&at| entries[at].arrival.is_some()).collect();
     let callbacks = kept.iter().filter_map(|&at| new_callback(entries[at], &receipts[at])).collect();
     for (&at, id) in kept.iter().zip(tx.keep_callbacks(callbacks).await?) {
+        let rejected = receipts[at].outcome == CallbackOutcome::Rejected;
+        let client = entries[at].intent_id().and_then(|intent_id| fold.intents.client_url(intent_id));
+        let forwarded = client.filter(|_| !rejected).and_then(|url| forward(id.as_str(), url, now));
+        fold.deliveries.extend(forwarded);
         receipts[at].callback_id = Some(id);
     }
     let (new, known) = fold.changed();
@@ -65,11 +76,13 @@ pub async fn write(tx: &mut Tx, entries: &[&Entry], now: Timestamp) -> Result<Wr
     tx.end_watches(&ended);
     tx.insert_polls(&fold.polls);
     tx.repeat_polls(&fold.polls_again);
+    tx.save_intents(&fold.changed_intents());
     tx.insert_events(fold.events.iter().map(|(event, _)| event));
     tx.insert_deliveries(&fold.deliveries, now);
     tx.judge_callbacks(&fold.judged).await?;
     tell_contradictions(tx, &fold.contradictions, now).await?;
-    Ok(Written { receipts, events: fold.events, asks })
+    let forwards = fold.deliveries.iter().any(|delivery| delivery.url.is_some());
+    Ok(Written { receipts, events: fold.events, asks, forwards })
 }
 
 /// A conflict is told to every destination that had the first event, subscribed to it or not.

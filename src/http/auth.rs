@@ -19,6 +19,8 @@ impl AdminKey {
 }
 
 const ADMIN: &str = "admin";
+/// The header in which a client that relays sends its key.
+const RELAY_KEY: &str = "x-callboard-key";
 
 /// Lets the administrator pass.
 ///
@@ -26,16 +28,26 @@ const ADMIN: &str = "admin";
 /// [`Problem::Unauthorized`] for everybody else.
 pub(super) async fn admin(request: &HttpRequest, services: &Services) -> Result<(), Problem> {
     let key = bearer(request).ok_or(Problem::Unauthorized)?;
+    if is_admins(&key, services).await? { Ok(()) } else { Err(Problem::Unauthorized) }
+}
+
+/// Lets pass who may relay. Its key comes in a header of ours: `Authorization` is for the provider.
+///
+/// # Errors
+/// [`Problem::NoRelayKey`] for everybody else.
+pub(super) async fn relay(request: &HttpRequest, services: &Services) -> Result<(), Problem> {
+    let key = request.headers().get(RELAY_KEY).and_then(|value| value.to_str().ok()).ok_or(Problem::NoRelayKey)?;
+    if is_admins(&Secret::new(key.trim()), services).await? { Ok(()) } else { Err(Problem::NoRelayKey) }
+}
+
+async fn is_admins(key: &Secret, services: &Services) -> Result<bool, Problem> {
     let hash = key.hash();
     // Hashes are compared: how long it takes says nothing of the key.
     if services.admin.0.as_ref().is_some_and(|configured| *configured == hash) {
-        return Ok(());
+        return Ok(true);
     }
     let mut tx = services.store.read().await?;
-    match tx.key(&hash, services.clock.now()).await? {
-        Some(found) if found.role == ADMIN => Ok(()),
-        _ => Err(Problem::Unauthorized),
-    }
+    Ok(tx.key(&hash, services.clock.now()).await?.is_some_and(|found| found.role == ADMIN))
 }
 
 fn bearer(request: &HttpRequest) -> Option<Secret> {

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use actix_web::web;
+use actix_web::middleware::DefaultHeaders;
+use actix_web::{Resource, guard, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Notify;
 
 use crate::config::{Config, Delivery};
 use crate::domain::clock::SharedClock;
 use crate::flow::receive::Receiver;
+use crate::flow::relay::Relay;
 use crate::flow::roster::LiveRoster;
 use crate::store::Store;
 
@@ -18,6 +20,7 @@ mod callbacks;
 mod client;
 mod health;
 mod problem;
+mod relay;
 pub mod tls;
 
 pub use auth::AdminKey;
@@ -27,6 +30,8 @@ pub use auth::AdminKey;
 pub struct Services {
     /// Takes callbacks in.
     pub receiver: Receiver,
+    /// Passes requests on.
+    pub relay: Relay,
     /// Who is there.
     pub roster: Arc<LiveRoster>,
     /// The database.
@@ -71,20 +76,34 @@ pub enum Front {
     Management,
 }
 
+/// What every answer of ours carries. A provider's answer that is relayed stays as it is.
+const SAFE: [(&str, &str); 3] =
+    [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"), ("cache-control", "no-store")];
+
+fn safe() -> DefaultHeaders {
+    SAFE.into_iter().fold(DefaultHeaders::new(), |headers, header| headers.add(header))
+}
+
+/// What is only read.
+fn get(path: &'static str) -> Resource {
+    web::resource(path).guard(guard::Get())
+}
+
 /// Every route.
 pub fn routes(front: Front) -> impl Fn(&mut web::ServiceConfig) + Clone {
     move |config| {
         config
             .app_data(web::Data::new(front))
-            .route("/healthz", web::get().to(health::alive))
-            .route("/readyz", web::get().to(health::ready))
+            .service(get("/healthz").to(health::alive).wrap(safe()))
+            .service(get("/readyz").to(health::ready).wrap(safe()))
             // Matched by its beginning: a pattern costs as much as reading the callback.
-            .service(web::scope("/callbacks").default_service(web::to(callbacks::receive)))
+            .service(web::scope("/callbacks").wrap(safe()).default_service(web::to(callbacks::receive)))
+            .service(web::scope("/relay").default_service(web::to(relay::pass)))
             .default_service(web::to(problem::no_such_route));
         if front != Front::Callbacks {
             config
-                .route("/metrics", web::get().to(health::metrics))
-                .service(web::scope("/api/v1").configure(api::routes));
+                .service(get("/metrics").to(health::metrics).wrap(safe()))
+                .service(web::scope("/api/v1").wrap(safe()).configure(api::routes));
         }
     }
 }

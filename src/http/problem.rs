@@ -6,6 +6,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Map, Value, json};
 
+use super::SAFE;
 use crate::flow::record::Unrecorded;
 use crate::store;
 
@@ -16,6 +17,14 @@ pub(super) enum Problem {
     NotFound(&'static str),
     /// No key, or one that is not good.
     Unauthorized,
+    /// No key to relay with, or one that is not good.
+    NoRelayKey,
+    /// The source cannot be relayed to.
+    NoBaseUrl(String),
+    /// The provider could not be reached.
+    Unreached(String),
+    /// The provider did not answer in time.
+    TimedOut(String),
     /// A callback whose signature does not hold.
     Unsigned {
         /// Why.
@@ -74,6 +83,7 @@ impl Problem {
                 "send `Authorization: Bearer KEY`; on first start the administrator's key is kept in callboard.key"
                     .into(),
             ),
+            Self::NoRelayKey | Self::NoBaseUrl(_) | Self::Unreached(_) | Self::TimedOut(_) => self.of_the_relay(),
             Self::Unsigned { detail, .. } => {
                 told(StatusCode::UNAUTHORIZED, "rejected", "The signature does not hold", detail.clone())
             }
@@ -117,6 +127,31 @@ impl Problem {
         }
     }
 
+    /// What only the relay says.
+    fn of_the_relay(&self) -> Told {
+        let (status, code, title, detail) = match self {
+            Self::NoBaseUrl(source) => (
+                StatusCode::CONFLICT,
+                "no-base-url",
+                "The source has no address",
+                format!("nobody knows where the API of `{source}` is: set `base_url` in [sources.{source}]"),
+            ),
+            Self::TimedOut(said) => {
+                (StatusCode::GATEWAY_TIMEOUT, "timed-out", "The provider did not answer in time", unknown(said))
+            }
+            Self::Unreached(said) => {
+                (StatusCode::BAD_GATEWAY, "unreached", "The provider could not be reached", unknown(said))
+            }
+            _ => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "No valid API key",
+                "send `X-Callboard-Key: KEY`; `Authorization` is passed on to the provider".into(),
+            ),
+        };
+        Told { status, code, title, detail }
+    }
+
     fn more(&self, problem: &mut Map<String, Value>) {
         match self {
             Self::Unsigned { callback_id, .. } | Self::Unreadable { callback_id, .. } => {
@@ -128,6 +163,11 @@ impl Problem {
             _ => {}
         }
     }
+}
+
+/// Once a request is on its way nobody here knows how far it came.
+fn unknown(detail: &str) -> String {
+    format!("{detail}; whether it acted on the request is not known")
 }
 
 impl std::fmt::Display for Problem {
@@ -162,6 +202,9 @@ impl ResponseError for Problem {
                 response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             }
             _ => {}
+        }
+        for header in SAFE {
+            response.insert_header(header);
         }
         response.content_type("application/problem+json").body(Value::Object(problem).to_string())
     }

@@ -62,6 +62,17 @@ pub struct Claimed {
     pub event_at: Timestamp,
     /// The event, byte for byte.
     pub event_body: String,
+    /// The bytes that are handed on, where it is no event.
+    pub forwarded: Option<Forwarded>,
+}
+
+/// A callback, or a provider's answer, that is handed on to a client.
+#[derive(Clone, Debug)]
+pub struct Forwarded {
+    /// The headers as JSON pairs, where it is a callback.
+    pub headers: Option<String>,
+    /// The body, byte for byte.
+    pub body: Vec<u8>,
 }
 
 /// A delivery as the API shows it.
@@ -189,13 +200,17 @@ impl Tx {
             .bulk_fetch(
                 given,
                 "SELECT d.id, d.destination, d.lease, d.failures, d.attempts, d.replay_id, d.url, d.parts_done,
-                     e.id AS event_id, e.type AS event_type, e.at AS event_at, e.body AS event_body,
+                     d.event_id, COALESCE(e.type, 'forward') AS event_type,
+                     COALESCE(e.at, c.received_at, p.at) AS event_at, COALESCE(e.body, '') AS event_body,
+                     c.headers AS forwarded_headers, COALESCE(c.body, p.body) AS forwarded,
                      CAST(CASE WHEN e.step = 'processing' AND d.replay_id = '' AND EXISTS (
                          SELECT 1 FROM tasks t JOIN deliveries later ON later.event_id = t.terminal_event
                          WHERE t.source = e.source AND t.task_id = e.task_id
                              AND later.destination = d.destination AND later.replay_id = ''
                      ) THEN 1 ELSE 0 END AS BIGINT) AS superseded
-                 FROM given CROSS JOIN deliveries d JOIN events e ON e.id = d.event_id WHERE d.id = wanted",
+                 FROM given CROSS JOIN deliveries d LEFT JOIN events e ON e.id = d.event_id
+                     LEFT JOIN callbacks c ON c.id = d.event_id LEFT JOIN polls p ON p.id = d.event_id
+                 WHERE d.id = wanted AND COALESCE(e.id, c.id, p.id) IS NOT NULL",
             )
             .await?;
         let mut claimed = rows.iter().map(read_claimed).collect::<Result<Vec<_>>>()?;
@@ -215,6 +230,18 @@ impl Tx {
             values![now, owner],
         )
         .await
+    }
+
+    /// What was handed on of these callbacks and polls: deliveries without an event, whose type is `forward`.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn forwards(&mut self, of: Vec<String>) -> Result<Vec<DeliveryRow>> {
+        let given = Given::rows(of.len()).text("wanted", of.into_iter());
+        let sql = "SELECT d.id, d.event_id, 'forward' AS event_type, d.destination, d.replay_id, d.url, d.status,
+                       d.due_at, d.attempts, d.reason, d.created_at, d.finished_at
+                   FROM given CROSS JOIN deliveries d WHERE d.event_id = wanted";
+        self.bulk_fetch(given, sql).await?.iter().map(read).collect()
     }
 
     /// One delivery.
@@ -264,6 +291,10 @@ fn read(row: &Row) -> Result<DeliveryRow> {
     })
 }
 
+fn forwarded(row: &Row, body: Vec<u8>) -> Result<Forwarded> {
+    Ok(Forwarded { headers: row.optional_text("forwarded_headers")?, body })
+}
+
 fn read_claimed(row: &Row) -> Result<Claimed> {
     Ok(Claimed {
         id: row.text("id")?,
@@ -282,5 +313,6 @@ fn read_claimed(row: &Row) -> Result<Claimed> {
         event_type: row.text("event_type")?,
         event_at: row.time("event_at")?,
         event_body: row.text("event_body")?,
+        forwarded: row.optional_bytes("forwarded")?.map(|body| forwarded(row, body)).transpose()?,
     })
 }

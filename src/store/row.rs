@@ -64,6 +64,10 @@ impl Row {
         Ok(self.optional_int(column)?.map(Timestamp))
     }
 
+    pub(super) fn optional_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>> {
+        self.get(column)
+    }
+
     pub(super) fn bytes(&self, column: &'static str) -> Result<Vec<u8>> {
         self.get(column)
     }

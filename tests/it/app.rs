@@ -24,6 +24,8 @@ pub(crate) use crate::database::{Database, Db};
 /// When every test begins: 2026-04-01T00:00:00Z.
 pub(crate) const START: Timestamp = Timestamp(1_775_001_600_000);
 pub(crate) const ADMIN_KEY: &str = "admin-key-of-the-tests";
+/// What seals the keys of clients, where a variable names it.
+const SECRETS_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// The callback token of every source.
 pub(crate) const TOKEN: &str = "token-of-the-tests-1";
 /// What `replicate` signs with: the secret that the Standard Webhooks libraries publish for tests.
@@ -281,12 +283,17 @@ fn read_config(directory: &Path, url: &str, text: &str) -> Config {
     }
     let file = directory.join("callboard.toml");
     std::fs::write(&file, text).unwrap();
-    let env = Env::from_iter([
+    let mut variables = vec![
         ("CALLBOARD_SERVER__LISTEN", "127.0.0.1:0"),
         ("CALLBOARD_SERVER__ADMIN_KEY", ADMIN_KEY),
         ("CALLBOARD_SERVER__SHUTDOWN_TIMEOUT", "1s"),
         ("CALLBOARD_DATABASE__URL", url),
-    ]);
+    ];
+    // With SQLite it is in a file beside the database.
+    if url.starts_with("postgres") {
+        variables.push(("CALLBOARD_SECRETS_KEY", SECRETS_KEY));
+    }
+    let env = Env::from_iter(variables);
     Config::load(Some(&file), &env).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use super::app::{Answer, Db, START, TOKEN, TestApp, answer};
 use super::database::Database;
 
+/// The host of `public_url`, behind which the service is for the simulated providers.
+pub(crate) const PUBLIC: &str = "hooks.example.com";
+
 /// What one test plays with.
 pub(crate) struct Scene {
     pub(crate) app: TestApp,
@@ -40,11 +43,19 @@ impl Scene {
 
     /// The same, with more configuration.
     pub(crate) async fn with(db: Db, settings: &str, more: &str) -> Self {
+        Self::keyed(db, true, settings, more).await
+    }
+
+    /// The same, whose sources have a key of their own or not.
+    pub(crate) async fn keyed(db: Db, with_keys: bool, settings: &str, more: &str) -> Self {
         let (clock, life) = (Arc::new(ManualClock::new(START)), Lifecycle::default());
         let shared = Arc::clone(&clock) as SharedClock;
         let simulator = Simulator::start(&Options::default(), &shared, &Journal::default(), &life).unwrap();
-        let config = format!("{}\n{more}", sources(&simulator, settings));
+        let config = format!("{}\n{more}", sources(&simulator, with_keys, settings));
         let app = TestApp::on(Arc::new(Database::fresh(db)), clock, &config).await;
+        for provider in simulator.providers() {
+            provider.put_in_front(PUBLIC, app.address);
+        }
         Self { app, simulator, config, life }
     }
 
@@ -195,15 +206,16 @@ pub(crate) fn assert_pace(asks: &[Request], count: usize) {
     }
 }
 
-fn sources(simulator: &Simulator, settings: &str) -> String {
+fn sources(simulator: &Simulator, with_keys: bool, settings: &str) -> String {
     let one = |provider: &Arc<SimulatedProvider>| {
         // One of them has a list.
         let lists = provider.name() == "evolink";
         let settings = if lists { settings.to_owned() } else { settings.replace(", discover = true", "") };
+        let key = format!("api_key = \"{}\"\n", provider.api_key.expose());
+        let key = if with_keys { key } else { String::new() };
         format!(
-            "[sources.{name}]\nprovider = \"{name}\"\ncallback_token = \"{TOKEN}\"\nbase_url = \"{}\"\napi_key = \"{}\"\n{settings}\n",
+            "[sources.{name}]\nprovider = \"{name}\"\ncallback_token = \"{TOKEN}\"\nbase_url = \"{}\"\n{key}{settings}\n",
             provider.base_url,
-            provider.api_key.expose(),
             name = provider.name(),
         )
     };

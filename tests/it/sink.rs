@@ -33,6 +33,8 @@ impl Reply {
 /// One request as it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    /// Method and target, as they came.
+    pub(crate) line: String,
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -175,7 +177,8 @@ async fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<Request>
     let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
     let headers = head.lines().skip(1).filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
-    let mut request = Request { headers, body: Vec::new() };
+    let line = head.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1").to_owned();
+    let mut request = Request { line, headers, body: Vec::new() };
     let length: usize = request.header("content-length").map_or(0, |length| length.parse().unwrap());
     request.body = bytes.split_off(head_end + 4);
     while request.body.len() < length {

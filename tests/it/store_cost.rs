@@ -97,6 +97,12 @@ both! {
         cheap(&store, db, "next_questions", async |tx| {
             assert_eq!(tx.next_questions(&["evolink", "other"]).await.unwrap().len(), 2);
         }).await;
+        cheap(&store, db, "next_relayed", async |tx| {
+            assert_eq!(tx.next_relayed(&["evolink", "other"]).await.unwrap(), []);
+        }).await;
+        cheap(&store, db, "claim_relayed", async |tx| {
+            assert_eq!(tx.claim_relayed("evolink", later(3000), ("me", later(3045))).await.unwrap(), None);
+        }).await;
         cheap(&store, db, "due_looks", async |tx| {
             assert_eq!(tx.due_looks(later(86_400), 5).await.unwrap().len(), 5);
         }).await;

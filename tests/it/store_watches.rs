@@ -43,8 +43,8 @@ pub(crate) fn id(source: &str, task_id: &str) -> TaskId {
     (source.to_owned(), task_id.to_owned())
 }
 
-fn asked(task_id: &str, intent_id: Option<&str>) -> Asked {
-    Asked { task_id: task_id.into(), intent_id: intent_id.map(str::to_owned) }
+fn asked(task_id: &str) -> Asked {
+    Asked { task_id: task_id.into(), sealed_key: None, is_awaited: false }
 }
 
 async fn claim(store: &Store, vouched: bool, limit: usize, now: Timestamp) -> Vec<Asked> {
@@ -84,10 +84,10 @@ both! {
         tx.commit().await.unwrap();
 
         assert!(claim(&store, true, 9, START).await.is_empty());
-        assert_eq!(claim(&store, true, 2, later(5)).await, [asked("relayed", Some("int_1")), asked("second", None)]);
-        assert_eq!(claim(&store, true, 2, later(5)).await, [asked("third", None)]);
+        assert_eq!(claim(&store, true, 2, later(5)).await, [asked("relayed"), asked("second")]);
+        assert_eq!(claim(&store, true, 2, later(5)).await, [asked("third")]);
         assert_eq!(claim(&store, true, 2, later(5)).await, []);
-        assert_eq!(claim(&store, false, 2, later(5)).await, [asked("stranger", None)]);
+        assert_eq!(claim(&store, false, 2, later(5)).await, [asked("stranger")]);
         // A lease that ends is a question that is due.
         assert_eq!(claim(&store, true, 9, later(49)).await, []);
         assert_eq!(claim(&store, true, 9, later(50)).await.len(), 3);
@@ -108,7 +108,7 @@ both! {
         assert_eq!(tx.void_questions(Some("me"), later(1)).await.unwrap(), 1);
         assert_eq!(tx.void_questions(None, later(1)).await.unwrap(), 0);
         tx.commit().await.unwrap();
-        assert_eq!(claim(&store, true, 9, later(1)).await, [asked("a", None)]);
+        assert_eq!(claim(&store, true, 9, later(1)).await, [asked("a")]);
         let mut tx = store.write().await.unwrap();
         assert_eq!(tx.void_questions(None, later(2)).await.unwrap(), 1);
         tx.commit().await.unwrap();

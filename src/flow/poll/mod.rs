@@ -8,6 +8,7 @@ mod fares;
 mod lane;
 mod listing;
 mod question;
+mod source;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,14 +21,16 @@ use tokio::sync::{Notify, mpsc};
 use self::fares::Fares;
 use self::lane::{Lane, Turn, Wants};
 use self::listing::Listing;
-use self::question::{Answers, Asks, Question, TIMEOUT};
+use self::question::{Answers, Asks, Key, Question, TIMEOUT};
+use self::source::{Askable, askable};
 use super::entry::{Answered, Entry, Opened, Reading};
 use super::record::{Recorder, Unrecorded};
-use super::roster::{ActiveSource, LiveRoster, Roster};
+use super::roster::{LiveRoster, Roster};
 use crate::domain::clock::{SharedClock, Timestamp};
+use crate::domain::seal::Seal;
 use crate::domain::task::{Metadata, MetadataOrigin, Observation, Provenance, Status, Trust, Via};
 use crate::egress::Egress;
-use crate::providers::api::{Ask, Listed, Told};
+use crate::providers::api::{Listed, Told};
 use crate::shutdown::Lifecycle;
 use crate::store::{NextAsk, Result, Store};
 
@@ -35,6 +38,8 @@ use crate::store::{NextAsk, Result, Store};
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
 /// Without a wake-up the queue is looked at this often: other instances write to it too.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+/// The key of a client whose task never became known is forgotten after a day, in milliseconds, when we start.
+const KEYS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 /// So many tasks are looked at together when their time has come without an answer.
 const LOOKS: i64 = 256;
 
@@ -49,6 +54,8 @@ pub struct Parts {
     pub recorder: Recorder,
     /// The way to the operator's own addresses, as `base_url` is.
     pub egress: Egress,
+    /// What opens the keys of clients that relayed; `None` where none are kept.
+    pub seal: Option<Arc<Seal>>,
     /// The time.
     pub clock: SharedClock,
     /// Which process this is, by host and address.
@@ -71,8 +78,8 @@ pub struct Poller {
 /// A request that has ended, its answers recorded.
 struct Ended {
     source: String,
-    /// The key that was used, as a hash.
-    key: String,
+    /// Our key, as a hash, where that was used.
+    key: Option<String>,
     /// What it was.
     turn: Turn,
     answers: Answers,
@@ -92,11 +99,12 @@ impl Look {
     }
 }
 
-/// A source that can be asked.
-struct Askable<'a> {
-    active: &'a ActiveSource,
-    ask: &'static dyn Ask,
-    base_url: &'a str,
+/// What is asked next.
+struct Chosen {
+    asks: Asks,
+    key: Key,
+    /// Tasks whose answer somebody is to get.
+    awaited: Vec<String>,
 }
 
 impl Poller {
@@ -115,6 +123,7 @@ impl Poller {
         let now = self.parts.clock.now();
         let mut tx = self.parts.store.write().await?;
         tx.void_questions(owner, now).await?;
+        tx.forget_keys(Timestamp(now.0 - KEYS_KEPT_MS)).await?;
         tx.commit().await
     }
 
@@ -173,12 +182,14 @@ impl Poller {
         let mut look = Look::default();
         let all: Vec<&str> = roster.sources.keys().map(String::as_str).collect();
         self.fares.know(&self.parts.store, &all, now).await?;
-        let askable = askable(&roster);
-        let names: Vec<&str> = askable.iter().map(|source| source.active.source.name.as_str()).collect();
+        let askable = askable(&roster, self.parts.seal.is_some());
+        let named = |ours| askable.iter().filter(move |source| source.key.is_some() == ours).map(Askable::name);
+        let (ours, clients): (Vec<&str>, Vec<&str>) = (named(true).collect(), named(false).collect());
         let mut tx = self.parts.store.read().await?;
         let looks = tx.due_looks(now, LOOKS).await?;
         let next_look = tx.next_look().await?;
-        let next = tx.next_questions(&names).await?;
+        let mut next = tx.next_questions(&ours).await?;
+        next.extend(tx.next_relayed(&clients).await?);
         tx.commit().await?;
         if looks.is_empty() {
             next_look.into_iter().for_each(|at| look.not_before(at));
@@ -206,7 +217,7 @@ impl Poller {
         let rate = poll.pace.unwrap_or(source.ask.api().pace);
         let lane = self.lanes.entry(name.clone()).or_insert_with(|| Lane::new(rate, poll.every));
         lane.limit(rate, poll.every);
-        let lists = poll.discover && source.ask.api().lists;
+        let lists = poll.discover && source.key.is_some() && source.ask.api().lists;
         if lists && lane.listing.page(now).is_none() {
             look.not_before(lane.listing.due_at);
         }
@@ -218,8 +229,8 @@ impl Poller {
                 false => wants.strangers = true,
             }
         }
-        while let Some((asks, turn)) = self.choose(source, &mut wants, now, look).await? {
-            self.begin(source, roster, asks, turn, now);
+        while let Some((chosen, turn)) = self.choose(source, &mut wants, now, look).await? {
+            self.begin(source, roster, chosen, turn, now);
             look.begun += 1;
         }
         Ok(())
@@ -233,7 +244,7 @@ impl Poller {
         wants: &mut Wants,
         now: Timestamp,
         look: &mut Look,
-    ) -> Result<Option<(Asks, Turn)>> {
+    ) -> Result<Option<(Chosen, Turn)>> {
         let name = &source.active.source.name;
         loop {
             let Some(lane) = self.lanes.get_mut(name) else { return Ok(None) };
@@ -245,17 +256,18 @@ impl Poller {
                 }
             };
             let many = if lane.takes_many(now) { source.ask.api().batch.max(1) } else { 1 };
-            let asks = match turn {
-                Turn::Single { stranger } => lane.single(stranger).map(Asks::One),
+            let with_our_key = |asks| Some(Chosen { asks, key: Key::Ours(source.key?.clone()), awaited: Vec::new() });
+            let chosen = match turn {
+                Turn::Single { stranger } => lane.single(stranger).map(Asks::One).and_then(with_our_key),
                 Turn::List(page) => {
                     lane.listing.begun(now.after(TIMEOUT + LEASE_MARGIN));
-                    Some(Asks::List(page))
+                    with_our_key(Asks::List(page))
                 }
-                Turn::Strangers => self.claim(name, false, many, now).await?,
-                Turn::Vouched => self.claim(name, true, many, now).await?,
+                Turn::Strangers => self.claim(source, false, many, now).await?,
+                Turn::Vouched => self.claim(source, true, many, now).await?,
             };
-            match (asks, turn) {
-                (Some(asks), _) => return Ok(Some((asks, turn))),
+            match (chosen, turn) {
+                (Some(chosen), _) => return Ok(Some((chosen, turn))),
                 (None, Turn::Strangers) => wants.strangers = false,
                 (None, Turn::Vouched) => wants.vouched = false,
                 (None, _) => return Ok(None),
@@ -263,30 +275,37 @@ impl Poller {
         }
     }
 
-    async fn claim(&mut self, source: &str, vouched: bool, many: usize, now: Timestamp) -> Result<Option<Asks>> {
+    async fn claim(&self, source: &Askable<'_>, vouched: bool, many: usize, now: Timestamp) -> Result<Option<Chosen>> {
         let lease = (self.parts.owner.as_str(), now.after(TIMEOUT + LEASE_MARGIN));
         let mut tx = self.parts.store.write().await?;
-        let claimed = tx.claim_questions(source, vouched, many, now, lease).await?;
+        let claimed = match source.key {
+            Some(_) => tx.claim_questions(source.name(), vouched, many, now, lease).await?,
+            None => tx.claim_relayed(source.name(), now, lease).await?.into_iter().collect(),
+        };
         tx.commit().await?;
+        let Some(key) = source.key_for(&claimed, self.parts.seal.as_deref()) else { return Ok(None) };
+        let awaited = claimed.iter().filter(|asked| asked.is_awaited).map(|asked| asked.task_id.clone()).collect();
         let mut task_ids: Vec<String> = claimed.into_iter().map(|asked| asked.task_id).collect();
-        Ok(match (task_ids.pop(), task_ids.is_empty()) {
+        let asks = match (task_ids.pop(), task_ids.is_empty()) {
             (None, _) => None,
             (Some(one), true) => Some(Asks::One(one)),
             (Some(last), false) => {
                 task_ids.push(last);
                 Some(Asks::Many(task_ids))
             }
-        })
+        };
+        Ok(asks.map(|asks| Chosen { asks, key, awaited }))
     }
 
-    fn begin(&mut self, source: &Askable<'_>, roster: &Arc<Roster>, asks: Asks, turn: Turn, now: Timestamp) {
+    fn begin(&mut self, source: &Askable<'_>, roster: &Arc<Roster>, chosen: Chosen, turn: Turn, now: Timestamp) {
+        let Chosen { asks, key, awaited } = chosen;
         let name = source.active.source.name.clone();
-        let (Some(key), Some(lane)) = (source.active.source.api_key.clone(), self.lanes.get_mut(&name)) else { return };
+        let Some(lane) = self.lanes.get_mut(&name) else { return };
         lane.begin(now, turn);
         self.in_flight += 1;
-        let hash = fares::hash(&key, source.base_url);
-        let key_works = self.fares.key_works(&name, &hash);
-        let question = Question { ask: source.ask, base_url: source.base_url.to_owned(), key, asks };
+        let hash = source.key.map(|key| fares::hash(key, source.base_url));
+        let key_works = hash.as_deref().is_some_and(|hash| self.fares.key_works(&name, hash));
+        let question = Question { ask: source.ask, base_url: source.base_url.to_owned(), key, asks, awaited };
         let (parts, roster, done) = (self.parts.clone(), Arc::clone(roster), self.done.0.clone());
         self.parts.life.spawn(async move {
             let mut answers = question.put(&parts.egress, &parts.clock).await;
@@ -325,8 +344,13 @@ impl Poller {
                 lane.listing.failed(now, every(&roster, &source));
             }
         }
-        let fares = (key.as_str(), answers.found, answers.refused.as_deref());
-        let noted = self.fares.note(&self.parts.store, &source, fares, now).await;
+        let noted = match key {
+            Some(key) => {
+                let fares = (key.as_str(), answers.found, answers.refused.as_deref());
+                self.fares.note(&self.parts.store, &source, fares, now).await
+            }
+            None => Ok(()),
+        };
         let listed = match answers.listed {
             Some(rows) => self.listed(&source, &roster, rows, now).await,
             None => Ok(()),
@@ -363,23 +387,12 @@ fn every(roster: &Roster, source: &str) -> Duration {
     roster.sources.get(source).map_or(LOOK_AT_LEAST_EVERY, |active| active.source.poll.every)
 }
 
-fn askable(roster: &Roster) -> Vec<Askable<'_>> {
-    let all = roster.sources.values().filter(|active| active.source.can_ask());
-    let mut all: Vec<Askable<'_>> = all
-        .filter_map(|active| {
-            Some(Askable { active, ask: active.adapter.ask()?, base_url: active.source.base_url.as_deref()? })
-        })
-        .collect();
-    all.sort_by(|a, b| a.active.source.name.cmp(&b.active.source.name));
-    all
-}
-
 /// A row of the list, as a task that the provider stands for. One that has ended there is asked for at once.
 fn opened(row: Listed) -> Opened {
     let mut seen = Observation::new(&row.task_id, Status::Pending);
     seen.created_at = row.created_at;
     seen.expected = row.status.filter(|status| status.is_terminal()).map(|_| Duration::ZERO);
-    Opened { seen, deadline: None, intent_id: None }
+    Opened { seen, deadline: None, made_by: None }
 }
 
 fn word(told: &Told) -> &'static str {

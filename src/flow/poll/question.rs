@@ -30,12 +30,32 @@ pub(super) enum Asks {
     List(u32),
 }
 
+/// What a question is put with: an `Authorization`.
+#[derive(Clone, Debug)]
+pub(super) enum Key {
+    /// The source's own.
+    Ours(Secret),
+    /// That of the client who relayed the task, as it came. What it is refused says nothing of our own.
+    Clients(Secret),
+}
+
+impl Key {
+    fn authorization(&self) -> String {
+        match self {
+            Self::Ours(key) => format!("Bearer {}", key.expose()),
+            Self::Clients(authorization) => authorization.expose().to_owned(),
+        }
+    }
+}
+
 /// A request to be made.
 pub(super) struct Question {
     pub(super) ask: &'static dyn Ask,
     pub(super) base_url: String,
-    pub(super) key: Secret,
+    pub(super) key: Key,
     pub(super) asks: Asks,
+    /// Those among many whose answer somebody is to get: each has an answer of its own once it has ended.
+    pub(super) awaited: Vec<String>,
 }
 
 /// What was told.
@@ -97,7 +117,7 @@ impl Question {
                 answers
             }
             Asks::Many(task_ids) => match self.ask.read_many(&reply) {
-                Ok(seen) => of_many(task_ids, seen, went),
+                Ok(seen) => of_many(task_ids, &self.awaited, seen, went),
                 // Not a word about the tasks: the route is not there, or the answer is of another shape.
                 Err(Told::NotFound | Told::Nothing(_)) if went == Went::Well => {
                     // Any other refusal may be about one of the ids.
@@ -137,12 +157,16 @@ impl Answers {
     }
 }
 
-/// Who is absent is not known there; what is completed without results is asked for once more, alone.
-fn of_many(task_ids: &[String], seen: Vec<Observation>, went: Went) -> Answers {
+/// Who is absent is not known there; what is completed without results is asked for once more, alone, and so is
+/// an end whose answer somebody is to get.
+fn of_many(task_ids: &[String], awaited: &[String], seen: Vec<Observation>, went: Went) -> Answers {
     let mut answers = Answers { found: !seen.is_empty(), ..Answers::of(went) };
     for task_id in task_ids {
         match seen.iter().find(|seen| seen.task_id == *task_id) {
-            Some(seen) if seen.status == Status::Completed && seen.outputs.is_empty() => {
+            Some(seen)
+                if seen.status == Status::Completed && seen.outputs.is_empty()
+                    || seen.status.is_terminal() && awaited.contains(task_id) =>
+            {
                 answers.singles.push(task_id.clone());
             }
             Some(seen) => answers.told.push((task_id.clone(), Told::Task(Box::new(seen.clone())), None)),
@@ -153,11 +177,10 @@ fn of_many(task_ids: &[String], seen: Vec<Observation>, went: Went) -> Answers {
 }
 
 /// Makes a call of an adapter with a key.
-async fn call_provider(egress: &Egress, base_url: &str, key: &Secret, call: Call) -> Result<Answer, String> {
+async fn call_provider(egress: &Egress, base_url: &str, key: &Key, call: Call) -> Result<Answer, String> {
     let url =
         Url::parse(&format!("{base_url}{}", call.path)).map_err(|error| format!("`base_url` is wrong: {error}"))?;
-    let mut headers =
-        vec![("authorization", format!("Bearer {}", key.expose())), ("accept", "application/json".into())];
+    let mut headers = vec![("authorization", key.authorization()), ("accept", "application/json".into())];
     if call.body.is_some() {
         headers.push(("content-type", "application/json".into()));
     }

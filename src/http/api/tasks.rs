@@ -19,7 +19,7 @@ use crate::domain::spelling::suggestion;
 use crate::domain::task::{Metadata, Status, TASK_ID_MAX};
 use crate::flow::register::{Registration, register as flow_register};
 use crate::flow::roster::Roster;
-use crate::store::{CallbackFilter, DeliveryFilter, EventFilter, TaskFilter, Tx};
+use crate::store::{CallbackFilter, DeliveryFilter, DeliveryRow, EventFilter, TaskFilter, Tx};
 
 /// So many entries of each kind a timeline shows at most, the newest.
 const SHOWN: usize = 250;
@@ -107,34 +107,57 @@ fn expect_within(text: Option<String>) -> Result<Option<Duration>, Problem> {
     text.map(read).transpose()
 }
 
-/// Each callback, poll, event, delivery and attempt of a task, oldest first.
+/// When, in which order within a millisecond, and what.
+type Entry = (Timestamp, u8, Value);
+
+async fn push_deliveries(
+    tx: &mut Tx,
+    rows: &[DeliveryRow],
+    entries: &mut Vec<Entry>,
+    view: impl Fn(&DeliveryRow) -> Value,
+) -> Result<(), Problem> {
+    entries.extend(rows.iter().map(|row| (row.created_at, 2, view(row))));
+    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    for row in tx.attempts(&ids).await? {
+        let about = json!({"kind": "attempt", "delivery_id": row.delivery_id, "attempt": view::attempt(&row)});
+        entries.push((row.started_at, 3, about));
+    }
+    Ok(())
+}
+
+/// Each callback, poll, forward, event, delivery and attempt of a task, oldest first.
 async fn timeline(tx: &mut Tx, source: &str, task_id: &str) -> Result<Vec<Value>, Problem> {
     let (source, task_id) = (Some(source.to_owned()), Some(task_id.to_owned()));
-    let mut entries: Vec<(Timestamp, u8, Value)> = Vec::new();
+    let mut entries: Vec<Entry> = Vec::new();
     let callbacks =
         CallbackFilter { source: source.clone(), task_id: task_id.clone(), limit: SHOWN, ..Default::default() };
+    let mut handed_on = Vec::new();
     for row in tx.callbacks(&callbacks).await?.items {
+        handed_on.push(row.id.to_string());
         entries.push((row.received_at, 0, json!({"kind": "callback", "callback": view::callback(&row)})));
     }
     for row in
         tx.polls(source.as_deref().unwrap_or_default(), task_id.as_deref().unwrap_or_default(), SHOWN_OF_POLLS).await?
     {
+        handed_on.push(row.id.clone());
         entries.push((row.at, 0, json!({"kind": "poll", "poll": view::poll(&row)})));
     }
+    let forwards = tx.forwards(handed_on).await?;
+    push_deliveries(tx, &forwards, &mut entries, |row| json!({"kind": "forward", "forward": view::forward(row)}))
+        .await?;
     let events = EventFilter { source, task_id, limit: SHOWN, ..Default::default() };
     for event in tx.events(&events).await?.items {
         let about = json!({"kind": "event", "event_id": event.id, "type": event.kind.as_str()});
         entries.push((event.at, 1, about));
         let deliveries = DeliveryFilter { event_id: Some(event.id), limit: SHOWN, ..Default::default() };
         let deliveries = tx.deliveries(&deliveries).await?.items;
-        let ids: Vec<String> = deliveries.iter().map(|row| row.id.clone()).collect();
-        for row in &deliveries {
-            entries.push((row.created_at, 2, json!({"kind": "delivery", "delivery": view::delivery(row)})));
-        }
-        for row in tx.attempts(&ids).await? {
-            let about = json!({"kind": "attempt", "delivery_id": row.delivery_id, "attempt": view::attempt(&row)});
-            entries.push((row.started_at, 3, about));
-        }
+        push_deliveries(
+            tx,
+            &deliveries,
+            &mut entries,
+            |row| json!({"kind": "delivery", "delivery": view::delivery(row)}),
+        )
+        .await?;
     }
     // What happened in the same millisecond stands in the order in which one makes the other.
     entries.sort_by_key(|(at, rank, _)| (*at, *rank));

@@ -37,6 +37,23 @@ pub(super) fn delivery(row: &DeliveryRow) -> Value {
     })
 }
 
+/// What was handed on to a client: which callback or poll, and where to.
+pub(super) fn forward(row: &DeliveryRow) -> Value {
+    let is_poll = row.event_id.starts_with("pol_");
+    json!({
+        "id": row.id,
+        "callback_id": (!is_poll).then_some(&row.event_id),
+        "poll_id": is_poll.then_some(&row.event_id),
+        "url": row.url,
+        "status": row.status,
+        "due_at": row.due_at,
+        "attempts": row.attempts,
+        "reason": row.reason,
+        "created_at": row.created_at,
+        "finished_at": row.finished_at,
+    })
+}
+
 /// An attempt; `response` is text where it is text, else base64 in `response_base64`.
 pub(super) fn attempt(row: &AttemptRow) -> Value {
     let text = std::str::from_utf8(&row.response).ok();
