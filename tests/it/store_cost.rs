@@ -103,6 +103,13 @@ both! {
         cheap(&store, db, "claim_relayed", async |tx| {
             assert_eq!(tx.claim_relayed("evolink", later(3000), ("me", later(3045))).await.unwrap(), None);
         }).await;
+        // None of them was relayed: there is nothing to find, and that must be found out as quickly.
+        cheap(&store, db, "next_relayed", async |tx| {
+            assert!(tx.next_relayed(&["evolink", "other"]).await.unwrap().is_empty());
+        }).await;
+        cheap(&store, db, "claim_relayed", async |tx| {
+            assert!(tx.claim_relayed("evolink", later(3000), ("me", later(3045))).await.unwrap().is_none());
+        }).await;
         cheap(&store, db, "due_looks", async |tx| {
             assert_eq!(tx.due_looks(later(86_400), 5).await.unwrap().len(), 5);
         }).await;
