@@ -10,6 +10,9 @@
 //! provider answered. [`flow::dispatch`] claims what is due and has a channel of [`channels`] send it, through
 //! [`egress`]; [`domain::delivery`] says what becomes of it.
 //!
+//! What nobody signed, and what never calls back, [`flow::poll`] asks the provider about; the answer takes the same way
+//! from the recorder on. [`domain::watch`] says when, and what an answer means.
+//!
 //! [`demo`] stands apart: simulated providers and sinks, which the service meets over HTTP like any others.
 //!
 //! # What always holds
