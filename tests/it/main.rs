@@ -33,6 +33,7 @@ mod receive;
 mod record;
 mod relay;
 mod relay_bytes;
+mod relay_process;
 mod scene;
 mod schema;
 mod signed;
