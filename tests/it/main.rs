@@ -16,6 +16,7 @@ mod app;
 mod ask;
 mod cli;
 mod database;
+mod demo;
 mod dispatch;
 mod end_to_end;
 mod endpoint;
