@@ -32,6 +32,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod load;
 #[path = "../../tests/it/postgres.rs"]
 mod postgres;
+mod watch;
 
 const TIME: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 3;
@@ -100,6 +101,13 @@ async fn service(database: &str, directory: &Path) -> (SocketAddr, String) {
     (address, path)
 }
 
+fn url(database: &str, directory: &Path) -> String {
+    match database {
+        "sqlite" => format!("sqlite:{}", directory.join("bench.db").display()),
+        _ => postgres::fresh(),
+    }
+}
+
 async fn median(address: SocketAddr, path: &str, connections: u64) -> f64 {
     let mut rates = Vec::new();
     for round in 0..ROUNDS as u64 {
@@ -114,22 +122,26 @@ async fn median(address: SocketAddr, path: &str, connections: u64) -> f64 {
     rates[ROUNDS / 2]
 }
 
-/// `cargo bench -- 64 sqlite` measures only these numbers of connections, or only this database.
+/// `cargo bench -- watch` measures unfinished tasks instead; `cargo bench -- 64 sqlite` measures only these numbers of connections, or only this database.
 #[tokio::main]
 async fn main() {
     let asked: Vec<u64> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     let asked = if asked.is_empty() { vec![1, 64, 256] } else { asked };
     let only = std::env::args().find(|word| ["sqlite", "postgres"].contains(&word.as_str()));
     let directory = tempfile::tempdir().expect("a directory");
+    if std::env::args().any(|word| word == "watch") {
+        for database in ["sqlite", "postgres"] {
+            if only.as_ref().is_none_or(|only| only == database) {
+                watch::run(database, &url(database, directory.path()), directory.path()).await;
+            }
+        }
+        return;
+    }
     let bare = bare().await;
     let mut services = Vec::new();
     for database in ["sqlite", "postgres"] {
         if only.as_ref().is_none_or(|only| only == database) {
-            let url = match database {
-                "sqlite" => format!("sqlite:{}", directory.path().join("bench.db").display()),
-                _ => postgres::fresh(),
-            };
-            services.push((database, service(&url, directory.path()).await));
+            services.push((database, service(&url(database, directory.path()), directory.path()).await));
         }
     }
     println!("{:<12} {:<12} {:>12} {:>10}", "connections", "what", "posts/s", "of bare");

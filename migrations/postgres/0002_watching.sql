@@ -24,6 +24,8 @@ CREATE TABLE watches (
     PRIMARY KEY (source, task_id)
 );
 CREATE INDEX watches_ask ON watches (source, vouched, ask_at) WHERE ask_at IS NOT NULL;
+-- Asked for with the key of the client that relayed them.
+CREATE INDEX watches_relayed ON watches (source, ask_at) WHERE intent_id IS NOT NULL AND ask_at IS NOT NULL;
 CREATE INDEX watches_look ON watches (look_at) WHERE look_at IS NOT NULL;
 
 -- Answers of providers, one row for all that say the same one after another.
@@ -44,13 +46,16 @@ CREATE INDEX polls_task ON polls (source, task_id, id);
 CREATE TABLE source_states (
     name TEXT NOT NULL PRIMARY KEY,
     added_at BIGINT NOT NULL,
-    -- When its key first found a task: from then on a task that is not found is unknown to the provider.
+    -- When a key first found a task, and a hash of that key and of where it was asked with it: from then on a
+    -- task that it does not find is unknown to the provider.
     found_at BIGINT,
+    found_with TEXT,
     -- Since when its key is refused, and why.
     refused_at BIGINT,
     refused_reason TEXT,
     -- The provider's list has been read up to tasks of this time.
     listed_at BIGINT,
+    CHECK ((found_at IS NULL) = (found_with IS NULL)),
     CHECK ((refused_at IS NULL) = (refused_reason IS NULL))
 );
 

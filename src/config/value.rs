@@ -42,7 +42,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub fn duration_text(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
-    let unit = units.into_iter().find(|(unit, _)| millis > 0 && millis % unit == 0);
+    let unit = units.into_iter().find(|(unit, _)| millis > 0 && millis.is_multiple_of(*unit));
     let (unit, word) = unit.unwrap_or((1, "ms"));
     format!("{}{word}", millis / unit)
 }

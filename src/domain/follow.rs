@@ -74,6 +74,11 @@ impl Turn {
         let (confirmed, disputed, contrary) = (Vec::new(), Vec::new(), Vec::new());
         Self { outcome, detail: None, tell: None, confirmed, disputed, contrary }
     }
+
+    /// What a message comes to that was not understood.
+    pub fn unread() -> Self {
+        Self::of(CallbackOutcome::Quarantined)
+    }
 }
 
 impl Followed {
@@ -95,12 +100,19 @@ impl Followed {
         (followed, turn)
     }
 
-    /// A relayed request turns out to have made it, and may have brought a key to ask with where there was none.
-    pub fn belongs_to(&mut self, intent_id: &str, context: &Context<'_>) {
-        self.intent_id.get_or_insert_with(|| intent_id.to_owned());
-        let Some(watch) = self.watch.as_mut().filter(|watch| watch.ask_at.is_none()) else { return };
-        if context.plan.can_ask {
-            watch.ask_at = Some(context.now.after(context.expected.unwrap_or(context.plan.after)));
+    /// A task of which nothing is known yet but its id, in a message that was not understood otherwise.
+    pub fn begin_unread(source: &str, provider: &str, task_id: &str, context: &Context<'_>) -> Self {
+        let seen = Observation::new(task_id, Status::Pending);
+        let (mut followed, _) = Self::begin(source, provider, &seen, context);
+        followed.unread(context);
+        followed
+    }
+
+    /// Takes in a message of it that was not understood: the provider is asked what there is to know.
+    pub fn unread(&mut self, context: &Context<'_>) {
+        self.task.take_metadata(context.from);
+        if !self.task.status.is_terminal() {
+            self.watch(context).wonder(context.now);
         }
     }
 
@@ -114,12 +126,16 @@ impl Followed {
         turn.tell = tell(verdict, seen);
         if verdict == Verdict::Reused {
             turn.detail = Some(ID_REUSED);
+            if context.from.via == Via::Poll {
+                // The provider has forgotten the task that it had by this name.
+                self.watch = None;
+            }
         } else if seen.status.is_terminal() {
             // It is believed, or it would be a claim.
             self.close(seen.status, &mut turn);
         } else {
             if !self.task.status.is_terminal() {
-                self.watch(context).vouched |= context.vouches;
+                self.watch(context);
             }
             if context.from.via == Via::Poll {
                 self.answered(Said::Status(seen.status), context, 0.0, &mut turn);
@@ -156,7 +172,13 @@ impl Followed {
     }
 
     fn watch(&mut self, context: &Context<'_>) -> &mut Watch {
-        let Context { plan, vouches, expected, deadline, now, .. } = *context;
+        let Context { plan, expected, deadline, now, .. } = *context;
+        let vouches = vouches(context);
+        if let Some(watch) = &mut self.watch
+            && vouches
+        {
+            watch.vouch(plan, deadline, now);
+        }
         self.watch.get_or_insert_with(|| Watch::begin(plan, vouches, expected, deadline, now))
     }
 
@@ -169,10 +191,12 @@ impl Followed {
         if end != End::Open && self.task.status == seen.status {
             return Turn::of(CallbackOutcome::Duplicate);
         }
+        if end != End::Open && self.task.conflict_event.is_some() {
+            // That the end was another one is told, and there is nothing more to be found out.
+            return Turn::of(CallbackOutcome::Conflict);
+        }
         let callback_id = context.callback_id.cloned();
-        let watch = self.watch(context);
-        watch.vouched |= context.vouches;
-        let heard = watch.hear(seen, callback_id, end, now);
+        let heard = self.watch(context).hear(seen, callback_id, end, now);
         Turn::of(match (end, heard) {
             (End::Unconfirmed | End::Certain, _) => CallbackOutcome::Conflict,
             (End::Open, Heard::New) => CallbackOutcome::Accepted,
@@ -195,7 +219,8 @@ impl Followed {
     }
 
     fn carry_out(&mut self, consequence: Consequence, now: Timestamp, turn: &mut Turn) {
-        let Consequence { tell: claim, disputed, contrary, confirmed, overdue, done } = consequence;
+        let Consequence { tell: claim, disputed, contrary, confirmed, overdue, misled, done } = consequence;
+        turn.detail = turn.detail.or(misled.then_some(MISLED));
         turn.disputed.extend(disputed);
         turn.contrary.extend(contrary);
         turn.confirmed.extend(confirmed);
@@ -214,6 +239,14 @@ impl Followed {
 
 /// What another job with the id of an ended one is told as (contract §4, `conflict`).
 const ID_REUSED: &str = "id_reused: an ended task has this id, and began at another time";
+
+/// Why an end was told unconfirmed, or is not told, although the provider answers.
+const MISLED: &str = "it does not know a task that is there: is `api_key` of the same account, and `base_url` right?";
+
+/// Whether a message stands for its task. Who signs knows the task, even if what it says of it is not signed.
+fn vouches(context: &Context<'_>) -> bool {
+    context.vouches || context.from.via == Via::Callback && context.from.trust >= Trust::SignedId
+}
 
 /// A claim that nobody confirmed, as it was heard.
 fn unconfirmed() -> Provenance {
@@ -242,3 +275,6 @@ fn tell(verdict: Verdict, seen: &Observation) -> Option<Tell> {
         Verdict::Conflict { tell: false } | Verdict::Duplicate | Verdict::Stale | Verdict::Reused => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -251,7 +251,10 @@ impl Task {
     ///
     /// The caller makes the event that the verdict asks for and notes it with [`Task::note_event`].
     pub fn observe(&mut self, seen: &Observation, from: &Provenance, now: Timestamp) -> Verdict {
-        let verdict = if self.is_another(seen) { Verdict::Reused } else { self.judge(seen.status, from.trust) };
+        // What is certain judges what was not, whenever that is said to have begun.
+        let judges = from.trust == Trust::SignedBody && !self.confirmed;
+        let another = !judges && self.is_another(seen);
+        let verdict = if another { Verdict::Reused } else { self.judge(seen.status, from.trust) };
         match verdict {
             Verdict::Advanced(_) => self.advance(seen, from),
             Verdict::Duplicate if !self.status.is_terminal() => self.update(seen),

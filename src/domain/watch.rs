@@ -14,13 +14,12 @@ use super::observation::Observation;
 use super::source::{Confirm, Source};
 use super::task::Status;
 
-/// A claim that the provider denies is asked about for so long before it is `disputed` (contract §4).
+/// A claim that the provider denies is asked about for so long before it is `disputed`, and a task that
+/// it does not know for so long before it counts as made up (contract §4).
 const DENIED_AFTER: Duration = Duration::from_secs(5 * 60);
 /// … and at least this often.
 const CLAIM_EVERY: Duration = Duration::from_secs(15);
-/// A provider that does not know a claimed task is asked this often, for it may be slow to know.
-const UNKNOWN_TIMES: u32 = 2;
-/// After `task.overdue` the provider is asked for so long …
+/// After the deadline the provider is asked for so long …
 const SLOW_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// … this often.
 const SLOW_EVERY: Duration = Duration::from_secs(3600);
@@ -84,8 +83,10 @@ pub struct Claim {
     pub state: ClaimState,
     /// The callback that claimed it first.
     pub callback_id: Option<CallbackId>,
-    /// When.
-    pub claimed_at: Moment,
+    /// Since when the provider denies it.
+    pub denied_at: Option<Moment>,
+    /// Since when the provider gives no word on it; `None` while it denies it.
+    pub unheard_at: Option<Moment>,
     /// What it said.
     pub seen: Observation,
 }
@@ -132,19 +133,27 @@ pub enum End {
 /// What is to be done about one task until its end is known.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Watch {
-    /// When the provider is asked next; `None` where it is not.
+    /// When the provider is asked next, where it can be asked; `None` where it no longer is. While it is
+    /// being asked, when that is given up.
     #[serde(skip)]
     pub ask_at: Option<Timestamp>,
-    /// Whether somebody stands for the task: it was relayed, registered or listed, or the provider knew it.
+    /// Whether it is being asked at this moment: whatever is to be known then waits for that answer.
+    #[serde(skip)]
+    pub asking: bool,
+    /// Whether somebody stands for the task: it was relayed, registered, listed or signed, or the provider knew it.
     #[serde(skip)]
     pub vouched: bool,
-    /// Since when it is watched.
-    pub since_at: Moment,
-    /// When `task.overdue` is due; `None` once it was told.
+    /// When `task.overdue` is due; `None` where it is not to be told, or was.
     pub overdue_at: Option<Moment>,
-    /// Questions in a row to which the provider said that it knows no such task.
-    pub unknown: u32,
-    /// The ends that were claimed.
+    /// Whether it was told.
+    pub overdue_told: bool,
+    /// The deadline, after which it is asked for less often, and at last no more.
+    pub slow_at: Moment,
+    /// When the provider last answered, whatever it was.
+    pub asked_at: Option<Moment>,
+    /// Since when the provider says that it knows no such task.
+    pub unknown_at: Option<Moment>,
+    /// The ends that were claimed, at most one of each status.
     pub claims: Vec<Claim>,
     /// The last answer.
     pub last: Option<LastPoll>,
@@ -153,7 +162,7 @@ pub struct Watch {
 /// What the provider said when asked, as far as it matters for watching.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Said {
-    /// The task has this status.
+    /// The task has this status, which is not an end.
     Status(Status),
     /// It knows no such task. `key_works`: the key has found some task of this source before.
     NotFound {
@@ -181,6 +190,8 @@ pub struct Consequence {
     pub confirmed: Vec<Claim>,
     /// `task.overdue` is told.
     pub overdue: bool,
+    /// A claim cannot be confirmed, as the provider does not know a task that is there.
+    pub misled: bool,
     /// There is nothing left to watch.
     pub done: bool,
 }
@@ -190,9 +201,9 @@ pub struct Consequence {
 pub enum Heard {
     /// The first of its kind: the provider is asked.
     New,
-    /// The same was claimed before, and is being asked about.
+    /// The same end was claimed before, and is being asked about.
     Again,
-    /// The same was claimed before, and denied.
+    /// The very same was claimed before, and denied.
     Denied,
 }
 
@@ -206,12 +217,18 @@ impl Watch {
         deadline: Option<Duration>,
         now: Timestamp,
     ) -> Self {
+        let deadline = deadline.unwrap_or(plan.give_up_after);
+        let slow_at = now.after(deadline).into();
         Self {
-            ask_at: plan.can_ask.then(|| now.after(expected.unwrap_or(plan.after))),
+            // Also where nobody can be asked yet: a key may come later.
+            ask_at: Some(now.after(expected.unwrap_or(plan.after).min(deadline))),
+            asking: false,
             vouched,
-            since_at: now.into(),
-            overdue_at: Some(now.after(deadline.unwrap_or(plan.give_up_after)).into()),
-            unknown: 0,
+            overdue_at: Some(slow_at),
+            overdue_told: false,
+            slow_at,
+            asked_at: None,
+            unknown_at: None,
             claims: Vec::new(),
             last: None,
         }
@@ -219,7 +236,7 @@ impl Watch {
 
     /// When something is to be done without an answer: telling that it is overdue, or what nobody confirmed.
     pub fn look_at(&self, plan: &Plan) -> Option<Timestamp> {
-        let unconfirmed = self.open().filter(|_| plan.confirm == Confirm::Auto).map(|claim| told_at(claim, plan)).min();
+        let unconfirmed = self.open().filter_map(|claim| told_at(claim, plan)).min();
         self.overdue_at.map(Timestamp::from).into_iter().chain(unconfirmed).min()
     }
 
@@ -227,134 +244,166 @@ impl Watch {
         self.claims.iter().filter(|claim| claim.state == ClaimState::Open)
     }
 
+    /// Somebody stands for the task from now on, and may say when it is overdue. If it was no longer asked for,
+    /// it is again.
+    pub fn vouch(&mut self, plan: &Plan, deadline: Option<Duration>, now: Timestamp) {
+        self.vouched = true;
+        if deadline.is_some() || self.ask_at.is_none() {
+            self.slow_at = now.after(deadline.unwrap_or(plan.give_up_after)).into();
+            self.overdue_at = (!self.overdue_told).then_some(self.slow_at);
+        }
+        if self.ask_at.is_none() {
+            self.ask_at = Some(now);
+            self.unknown_at = None;
+        }
+    }
+
+    /// Something was said of the task that nobody understood: the provider is asked, soon after the last time.
+    pub fn wonder(&mut self, now: Timestamp) {
+        if !self.asking && self.ask_at.is_some() {
+            let soon = self.asked_at.map_or(now, |at| Timestamp::from(at).after(CLAIM_EVERY).max(now));
+            self.ask_at = self.ask_at.min(Some(soon));
+        }
+    }
+
     /// Hears that the task has ended; what `seen` claims is to be confirmed. `end`: whether another one was told.
     pub fn hear(&mut self, seen: &Observation, callback_id: Option<CallbackId>, end: End, now: Timestamp) -> Heard {
-        if let Some(claim) = self.claims.iter().find(|claim| claim.seen.status == seen.status) {
-            return if claim.state == ClaimState::Disputed { Heard::Denied } else { Heard::Again };
+        match self.claims.iter().find(|claim| claim.seen.status == seen.status) {
+            Some(claim) if claim.state != ClaimState::Disputed => return Heard::Again,
+            Some(claim) if says_the_same(&claim.seen, seen) => {
+                // It may have become true meanwhile.
+                self.wonder(now);
+                return Heard::Denied;
+            }
+            _ => {}
         }
         let state = if end == End::Open { ClaimState::Open } else { ClaimState::Contrary };
-        self.claims.push(Claim { state, callback_id, claimed_at: now.into(), seen: seen.clone() });
-        self.ask_at = Some(now);
-        self.unknown = 0;
+        self.claims.retain(|claim| claim.seen.status != seen.status);
+        let unheard_at = Some(now.into());
+        self.claims.push(Claim { state, callback_id, denied_at: None, unheard_at, seen: seen.clone() });
+        self.unknown_at = None;
+        if !self.asking {
+            self.ask_at = Some(now);
+        }
         Heard::New
     }
 
     /// The end is certain: nothing is left to watch, and every claim is judged by it.
     pub fn close(&mut self, status: Status) -> Consequence {
-        let (confirmed, denied): (Vec<Claim>, Vec<Claim>) =
-            self.take_claims().into_iter().partition(|claim| claim.seen.status == status);
+        let all = std::mem::take(&mut self.claims);
+        let left = all.into_iter().filter(|claim| claim.state != ClaimState::Disputed);
+        let (confirmed, denied): (Vec<Claim>, Vec<Claim>) = left.partition(|claim| claim.seen.status == status);
         let disputed = denied.into_iter().filter(|claim| claim.state == ClaimState::Open).collect();
         self.ask_at = None;
         self.overdue_at = None;
         Consequence { confirmed, disputed, done: true, ..Consequence::default() }
     }
 
-    fn take_claims(&mut self) -> Vec<Claim> {
-        let all = std::mem::take(&mut self.claims);
-        all.into_iter().filter(|claim| claim.state != ClaimState::Disputed).collect()
-    }
-
     /// Takes an answer in that says nothing of an end. Where an end was told
     /// already, it is asked about because it was not confirmed or was contradicted. `jitter` in 0..1 spreads what had no answer.
     pub fn answered(&mut self, said: Said, plan: &Plan, end: End, now: Timestamp, jitter: f64) -> Consequence {
+        self.asking = false;
+        self.asked_at = Some(now.into());
         match said {
             Said::Status(_) => {
                 self.vouched = true;
-                self.unknown = 0;
-                self.denied(plan, end, now)
+                self.unknown_at = None;
+                let (disputed, asked) = self.deny(now);
+                let wait = if asked { plan.claim_every() } else { self.calm(plan, now) };
+                self.ask_at = (asked || end != End::Certain).then(|| now.after(wait));
+                Consequence { disputed, ..self.passed(plan, end, now) }
             }
-            Said::NotFound { key_works } => self.not_found(key_works, plan, end, now),
+            Said::NotFound { key_works } if key_works && !self.vouched => self.unknown(plan, end, now),
+            Said::NotFound { .. } => {
+                // The task is there: it is our key, or our address, that is wrong.
+                self.unknown_at.get_or_insert(now.into());
+                let misled = self.open().next().is_some();
+                self.ask_at = Some(now.after(self.hopeless(plan, end, now)));
+                Consequence { misled, ..self.unconfirmable(plan, end, now) }
+            }
             Said::Refused => {
-                self.again(plan, now, jitter);
-                self.unconfirmable(plan)
+                self.ask_at = Some(now.after(spread(self.hopeless(plan, end, now), jitter)));
+                self.unconfirmable(plan, end, now)
             }
             Said::Throttled(wait) => {
+                self.unheard(now);
                 self.ask_at = Some(now.after(wait.max(plan.claim_every())));
                 self.passed(plan, end, now)
             }
             Said::Nothing => {
-                self.again(plan, now, jitter);
+                self.unheard(now);
+                // However often there was no answer, it is asked again no later than otherwise: when the provider is
+                // back, every task is asked for within one interval. How often a provider that is down is asked at all is
+                // the poller's business.
+                self.ask_at = Some(now.after(spread(self.eager(plan, now), jitter)));
                 self.passed(plan, end, now)
             }
         }
     }
 
-    /// The provider says that the task goes on.
-    fn denied(&mut self, plan: &Plan, end: End, now: Timestamp) -> Consequence {
-        let (mut disputed, mut asked) = (Vec::new(), false);
-        for claim in &mut self.claims {
-            if claim.state == ClaimState::Disputed {
-                continue;
-            }
-            if now.since(claim.claimed_at.into()) >= DENIED_AFTER {
-                let was = claim.state;
-                claim.state = ClaimState::Disputed;
-                if was == ClaimState::Open {
-                    disputed.push(claim.clone());
-                }
-            } else {
-                asked = true;
-            }
-        }
-        let wait = if asked { plan.claim_every() } else { self.calm(plan) };
-        self.ask_at = (asked || end != End::Certain).then(|| now.after(wait));
-        let mut consequence = self.passed(plan, end, now);
-        consequence.disputed = disputed;
-        consequence
-    }
-
-    fn not_found(&mut self, key_works: bool, plan: &Plan, end: End, now: Timestamp) -> Consequence {
-        self.unknown = self.unknown.saturating_add(1);
-        if self.vouched || !key_works {
-            // The task is there: it is our key, or our address, that is wrong.
-            self.ask_at = Some(now.after(self.calm(plan)));
-            let mut consequence = self.unconfirmable(plan);
-            let rest = self.passed(plan, if consequence.tell.is_some() { End::Unconfirmed } else { end }, now);
-            consequence.overdue = rest.overdue;
-            consequence.done = rest.done;
-            return consequence;
-        }
-        if self.unknown < UNKNOWN_TIMES {
-            self.ask_at = Some(now.after(plan.claim_every()));
-            return Consequence::default();
-        }
-        // Somebody made it up. That it was claimed is kept, so that the same is not asked again.
-        self.ask_at = None;
-        self.overdue_at = None;
-        let mut disputed = Vec::new();
+    /// The provider denies every claim: gives those that it has denied for long enough, and whether others are left.
+    fn deny(&mut self, now: Timestamp) -> (Vec<Claim>, bool) {
+        let (mut disputed, mut left) = (Vec::new(), false);
         for claim in self.claims.iter_mut().filter(|claim| claim.state != ClaimState::Disputed) {
-            if claim.state == ClaimState::Open {
+            claim.unheard_at = None;
+            let since = *claim.denied_at.get_or_insert(now.into());
+            if now.since(since.into()) < DENIED_AFTER {
+                left = true;
+            } else if std::mem::replace(&mut claim.state, ClaimState::Disputed) == ClaimState::Open {
                 disputed.push(claim.clone());
             }
-            claim.state = ClaimState::Disputed;
         }
-        Consequence { disputed, ..Consequence::default() }
+        (disputed, left)
     }
 
-    /// However often there was no answer, it is asked again no later than otherwise: when the provider is
-    /// back, every task is asked for within one interval. How often a provider that is down is asked at all is
-    /// the poller's business.
-    fn again(&mut self, plan: &Plan, now: Timestamp, jitter: f64) {
-        let wait = if self.open().next().is_some() { plan.claim_every() } else { self.calm(plan) };
-        self.ask_at = Some(now.after(wait.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0))));
+    /// The provider knows no such task, and nobody stands for it.
+    fn unknown(&mut self, plan: &Plan, end: End, now: Timestamp) -> Consequence {
+        let since = *self.unknown_at.get_or_insert(now.into());
+        let (disputed, asked) = self.deny(now);
+        if asked || now.since(since.into()) < DENIED_AFTER {
+            self.ask_at = Some(now.after(if asked { plan.claim_every() } else { plan.every }));
+            return Consequence { disputed, ..self.passed(plan, end, now) };
+        }
+        // Somebody made it up. What was claimed is remembered, so that the same is not asked again.
+        self.ask_at = None;
+        self.overdue_at = None;
+        Consequence { disputed, done: end != End::Open, ..Consequence::default() }
     }
 
-    fn calm(&self, plan: &Plan) -> Duration {
-        if self.overdue_at.is_none() { SLOW_EVERY.max(plan.every) } else { plan.every }
+    /// How long a question waits about which nothing is hurrying us.
+    fn calm(&self, plan: &Plan, now: Timestamp) -> Duration {
+        if now >= self.slow_at.into() { SLOW_EVERY.max(plan.every) } else { plan.every }
+    }
+
+    /// How long it waits while somebody may be waiting for a claim.
+    fn eager(&self, plan: &Plan, now: Timestamp) -> Duration {
+        let claimed = self.open().next().is_some() && now < self.slow_at.into();
+        if claimed { plan.claim_every() } else { self.calm(plan, now) }
+    }
+
+    /// How long it waits where we are not let in: what was told already can wait until that is mended.
+    fn hopeless(&self, plan: &Plan, end: End, now: Timestamp) -> Duration {
+        let told = end != End::Open || plan.confirm == Confirm::Auto && self.open().next().is_some();
+        if told { SLOW_EVERY.max(plan.every) } else { self.calm(plan, now) }
+    }
+
+    fn unheard(&mut self, now: Timestamp) {
+        for claim in &mut self.claims {
+            claim.unheard_at.get_or_insert(now.into());
+        }
     }
 
     /// It cannot be confirmed, and that will not change by itself.
-    fn unconfirmable(&mut self, plan: &Plan) -> Consequence {
-        let first = self.open().next().is_some();
-        if first && plan.confirm == Confirm::Auto { self.tell_first() } else { Consequence::default() }
+    fn unconfirmable(&mut self, plan: &Plan, end: End, now: Timestamp) -> Consequence {
+        self.unheard(now);
+        let told = if plan.confirm == Confirm::Auto { self.tell_first() } else { None };
+        told.unwrap_or_else(|| self.passed(plan, end, now))
     }
 
     /// The first claim is told as it stands, and the others contradict it. The provider goes on being
     /// asked: what it says one day is the truth.
-    fn tell_first(&mut self) -> Consequence {
-        let Some(first) = self.claims.iter().position(|claim| claim.state == ClaimState::Open) else {
-            return Consequence::default();
-        };
+    fn tell_first(&mut self) -> Option<Consequence> {
+        let first = self.claims.iter().position(|claim| claim.state == ClaimState::Open)?;
         let tell = self.claims.remove(first);
         let mut contrary = Vec::new();
         for claim in self.claims.iter_mut().filter(|claim| claim.state == ClaimState::Open) {
@@ -362,27 +411,26 @@ impl Watch {
             contrary.push(claim.clone());
         }
         self.overdue_at = None;
-        Consequence { tell: Some(tell), contrary, ..Consequence::default() }
+        Some(Consequence { tell: Some(tell), contrary, ..Consequence::default() })
     }
 
     /// Time has passed: what is due without an answer.
     pub fn passed(&mut self, plan: &Plan, end: End, now: Timestamp) -> Consequence {
-        if plan.confirm == Confirm::Auto && self.open().any(|claim| told_at(claim, plan) <= now) {
-            return self.tell_first();
+        if self.open().any(|claim| told_at(claim, plan).is_some_and(|at| at <= now))
+            && let Some(told) = self.tell_first()
+        {
+            return told;
         }
         let mut consequence = Consequence::default();
         if self.overdue_at.is_some_and(|due| Timestamp::from(due) <= now) {
             self.overdue_at = None;
-            consequence.overdue = end == End::Open;
-            if self.unknown > 0 {
-                // The deadline is what an unknown task is asked for until.
-                self.ask_at = None;
-            } else {
-                self.ask_at = self.ask_at.map(|at| at.max(now));
-            }
+            consequence.overdue = end == End::Open && !self.overdue_told;
+            self.overdue_told |= consequence.overdue;
         }
-        let last = Timestamp::from(self.since_at).after(plan.give_up_after + SLOW_FOR);
-        if now >= last && self.overdue_at.is_none() && self.open().next().is_none() {
+        let last = Timestamp::from(self.slow_at);
+        // The deadline is what a task is asked for until that the provider does not know.
+        let last = if self.unknown_at.is_some() { last } else { last.after(SLOW_FOR) };
+        if now >= last {
             self.ask_at = None;
         }
         consequence.done = end != End::Open && self.ask_at.is_none();
@@ -390,6 +438,21 @@ impl Watch {
     }
 }
 
-fn told_at(claim: &Claim, plan: &Plan) -> Timestamp {
-    Timestamp::from(claim.claimed_at).after(plan.confirm_within)
+/// When `auto` tells a claim that nobody confirms.
+fn told_at(claim: &Claim, plan: &Plan) -> Option<Timestamp> {
+    let since = claim.unheard_at.filter(|_| plan.confirm == Confirm::Auto)?;
+    Some(Timestamp::from(since).after(plan.confirm_within))
 }
+
+/// Whether two messages claim the very same. When links die is counted from when a message came, and says nothing.
+fn says_the_same(one: &Observation, other: &Observation) -> bool {
+    let links = |seen: &Observation| seen.outputs.iter().map(|output| output.url.clone()).collect::<Vec<_>>();
+    one.status == other.status && one.error == other.error && links(one) == links(other)
+}
+
+fn spread(wait: Duration, jitter: f64) -> Duration {
+    wait.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests;

@@ -153,8 +153,13 @@ impl Entry {
             arrival,
             roster,
         };
-        let drafts = entry.observations().iter();
-        entry.drafts = drafts.map(|seen| entry.draft(seen, &entry.context(Some(seen), received_at))).collect();
+        entry.drafts = match &entry.reading {
+            Reading::Quarantined { task_id: Some(task_id), .. } if entry.plan.can_ask => vec![entry.unread(task_id)],
+            _ => {
+                let seen = entry.observations().iter();
+                seen.map(|seen| entry.draft(seen, &entry.context(Some(seen), received_at))).collect()
+            }
+        };
         entry
     }
 
@@ -190,6 +195,12 @@ impl Entry {
         let (mut followed, turn) = Followed::begin(&self.source, self.provider, seen, context);
         let event = turn.tell.map(|told| tell(&mut followed.task, told, &self.roster, self.received_at));
         Draft { followed, turn, event }
+    }
+
+    fn unread(&self, task_id: &str) -> Draft {
+        let context = self.context(None, self.received_at);
+        let followed = Followed::begin_unread(&self.source, self.provider, task_id, &context);
+        Draft { followed, turn: Turn::unread(), event: None }
     }
 
     /// The relayed request that it belongs to, as it says itself.

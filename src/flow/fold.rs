@@ -101,9 +101,14 @@ impl Fold {
             }
             Reading::Answered(answered) => self.take_answer(entry, answered).into_iter().collect(),
             Reading::Due { task_id } => {
-                self.take_known(entry, task_id, |followed, now| followed.passed(&entry.plan, now)).into_iter().collect()
+                let passed = |followed: &mut Followed, now| followed.passed(&entry.plan, now);
+                self.take_known(entry, task_id, None, passed).into_iter().collect()
             }
-            Reading::Quarantined { .. } | Reading::Rejected { .. } => Vec::new(),
+            Reading::Quarantined { .. } => {
+                entry.drafts.iter().for_each(|draft| self.take_unread(entry, draft));
+                Vec::new()
+            }
+            Reading::Rejected { .. } => Vec::new(),
         }
     }
 
@@ -111,16 +116,14 @@ impl Fold {
         let id = (entry.source.clone(), seen.task_id.clone());
         let context = |now| {
             let context = entry.context(Some(seen), now);
-            standing.map_or_else(|| context.clone(), |standing| standing.over(entry, context.clone()))
+            standing.map_or_else(|| context.clone(), |standing| standing.over(context.clone()))
         };
         if self.known.contains_key(&id) {
-            let folded = self.take_known(entry, &seen.task_id, |followed, now| {
-                let context = context(now);
-                let turn = followed.observe(seen, &context);
+            let folded = self.take_known(entry, &seen.task_id, Some(seen.status), |followed, now| {
                 if let Some(standing) = standing {
-                    followed.belongs_to(&standing.intent_id, &context);
+                    followed.intent_id.get_or_insert_with(|| standing.intent_id.clone());
                 }
-                turn
+                followed.observe(seen, &context(now))
             });
             return folded.unwrap_or_else(|| folded_of(&draft.followed.task, &draft.turn, seen.status, None));
         }
@@ -144,16 +147,28 @@ impl Fold {
         folded
     }
 
+    /// Has the provider asked for the task of a message that was not understood.
+    fn take_unread(&mut self, entry: &Entry, draft: &Draft) {
+        let id = (entry.source.clone(), draft.followed.task.task_id.clone());
+        if let Some(followed) = self.known.get_mut(&id) {
+            followed.unread(&entry.context(None, self.now));
+        } else {
+            self.made.insert(id.clone());
+            self.known.insert(id.clone(), draft.followed.clone());
+        }
+        self.changed.insert(id, entry.plan);
+    }
+
     /// Folds something into a task that is known; `None` where it is not.
     fn take_known(
         &mut self,
         entry: &Entry,
         task_id: &str,
+        status: Option<Status>,
         turn: impl FnOnce(&mut Followed, Timestamp) -> Turn,
     ) -> Option<Folded> {
         let id = (entry.source.clone(), task_id.to_owned());
         let followed = self.known.get_mut(&id)?;
-        let status = entry.observations().first().map(|seen| seen.status);
         let turn = turn(followed, self.now);
         let event = turn.tell.map(|told| tell(&mut followed.task, told, &entry.roster, self.now));
         let made = event.as_ref().map(|(event, _)| event.id.clone());
@@ -185,11 +200,9 @@ impl Fold {
         };
         self.note_poll(entry, answered, outcome, detail);
         let mut was_called = false;
-        let folded = self.take_known(entry, task_id, |followed, now| match (told, said) {
+        let folded = self.take_known(entry, task_id, None, |followed, now| match (told, said) {
             (Told::Task(seen), _) => {
-                let mut context = entry.context(Some(seen), now);
-                context.vouches = true;
-                let turn = followed.observe(seen, &context);
+                let turn = followed.observe(seen, &entry.context(Some(seen), now));
                 was_called = !turn.confirmed.is_empty();
                 turn
             }
@@ -277,7 +290,7 @@ impl Fold {
         (new, known)
     }
 
-    /// The relayed requests as they are now, those that were changed: the key of one whose task has ended is forgotten.
+    /// The relayed requests that were changed, as they are now: the key of one whose task has ended is forgotten.
     pub fn changed_intents(&mut self) -> Vec<&Intent> {
         for id in self.changed.keys() {
             let Some(followed) = self.known.get(id).filter(|followed| followed.watch.is_none()) else { continue };

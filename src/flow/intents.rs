@@ -6,7 +6,6 @@ use std::collections::{BTreeSet, HashMap};
 use super::entry::{Entry, Reading};
 use crate::domain::follow::Context;
 use crate::domain::task::{MetadataOrigin, Provenance};
-use crate::domain::watch::Plan;
 use crate::store::Intent;
 
 /// Relayed requests by their ids.
@@ -20,14 +19,12 @@ pub struct Intents {
 pub(super) struct Standing {
     pub(super) intent_id: String,
     from: Provenance,
-    plan: Plan,
 }
 
 impl Standing {
     /// What is said beside an observation, now that somebody stands for its task.
-    pub(super) fn over<'a>(&'a self, entry: &'a Entry, context: Context<'a>) -> Context<'a> {
-        debug_assert_eq!(entry.intent_id(), Some(self.intent_id.as_str()), "it stands for this message alone");
-        Context { from: &self.from, plan: &self.plan, vouches: true, ..context }
+    pub(super) fn over<'a>(&'a self, context: Context<'a>) -> Context<'a> {
+        Context { from: &self.from, vouches: true, ..context }
     }
 }
 
@@ -69,8 +66,7 @@ impl Intents {
             from.metadata.clone_from(&intent.metadata);
             from.metadata_origin = MetadataOrigin::Registered;
         }
-        let plan = Plan { can_ask: entry.plan.can_ask || intent.sealed_key.is_some(), ..entry.plan };
-        Some(Standing { intent_id: id, from, plan })
+        Some(Standing { intent_id: id, from })
     }
 
     /// A task has ended: its request's key is needed no more.

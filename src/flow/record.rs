@@ -6,11 +6,12 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::entry::Entry;
@@ -25,6 +26,8 @@ use crate::store::{Error, Handed, Store};
 const QUEUE: usize = 4096;
 /// So many make one transaction at most.
 const BATCH: usize = 256;
+/// So many are worth a transaction beside another one.
+const WORTH: usize = 24;
 /// How long a commit is waited for (contract §4).
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -81,33 +84,56 @@ impl Recorder {
 }
 
 async fn run(writer: Writer, mut jobs: mpsc::Receiver<Job>, closing: CancellationToken) {
-    let turns = Arc::new(Semaphore::new(writer.store.writers()));
+    let turns = Turns::default();
     let mut in_hand = FuturesUnordered::new();
     let mut batch = Vec::with_capacity(BATCH);
-    loop {
-        let open = !jobs.is_closed();
-        // A batch is taken when it can be written at once: what comes until then goes with it.
-        let next = async {
-            let turn = Arc::clone(&turns).acquire_owned().await;
-            (jobs.recv_many(&mut batch, BATCH).await, turn)
-        };
-        let (many, turn) = tokio::select! {
+    let mut open = true;
+    while open || !batch.is_empty() || !in_hand.is_empty() {
+        let waiting = batch.len();
+        tokio::select! {
             biased;
-            Some(()) = in_hand.next() => continue,
-            next = next => next,
-            () = closing.cancelled(), if open => {
-                jobs.close();
-                continue;
+            Some(()) = in_hand.next() => {}
+            // What comes until the batch can be written goes with it.
+            many = jobs.recv_many(&mut batch, BATCH - waiting), if open && waiting < BATCH => open = many > 0,
+            turn = turns.take(writer.store.writers(), waiting), if waiting > 0 => {
+                // Who waited too long was told so, and must find nothing of theirs later.
+                batch.retain(|job| !job.reply.is_closed());
+                in_hand.push(supervised(writer.write(std::mem::take(&mut batch), turn)));
             }
-        };
-        if many == 0 {
-            break;
+            () = closing.cancelled(), if open && !jobs.is_closed() => jobs.close(),
         }
-        // Who waited too long was told so, and must find nothing of theirs later.
-        batch.retain(|job| !job.reply.is_closed());
-        in_hand.push(supervised(writer.write(std::mem::take(&mut batch), turn.ok())));
     }
-    while in_hand.next().await.is_some() {}
+}
+
+/// How many batches are being written.
+#[derive(Clone, Default)]
+struct Turns(Arc<(AtomicUsize, Notify)>);
+
+/// One of them. It ends when the batch is handed over to be synced.
+struct Turn(Turns);
+
+impl Turns {
+    /// Waits until a batch of so many may be written: at once where none is being written, else beside the
+    /// others if that is worth a transaction of its own.
+    async fn take(&self, writers: usize, many: usize) -> Turn {
+        let (writing, freed) = &*self.0;
+        loop {
+            let others = writing.load(Ordering::Acquire);
+            if others == 0 || others < writers && many >= WORTH {
+                writing.fetch_add(1, Ordering::AcqRel);
+                return Turn(self.clone());
+            }
+            freed.notified().await;
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let (writing, freed) = &*self.0.0;
+        writing.fetch_sub(1, Ordering::AcqRel);
+        freed.notify_one();
+    }
 }
 
 /// A panic answers those of its batch, and the next one is begun afresh.
@@ -128,7 +154,7 @@ struct Writer {
 impl Writer {
     /// Writes all of them, in as few transactions as their content allows. The turn ends when all is handed
     /// over: the next batch is made while this one syncs.
-    async fn write(&self, jobs: Vec<Job>, turn: Option<OwnedSemaphorePermit>) {
+    async fn write(&self, jobs: Vec<Job>, turn: Turn) {
         let mut left = vec![(jobs, false)];
         let mut handed = Vec::new();
         while let Some((mut batch, tried)) = left.pop() {

@@ -2,7 +2,7 @@
 
 use super::Result;
 use super::given::Given;
-use super::row::values;
+use super::row::{Row, values};
 use super::tx::Tx;
 use crate::domain::clock::Timestamp;
 
@@ -13,20 +13,19 @@ pub struct SourceState {
     pub name: String,
     /// When it was first there.
     pub added_at: Timestamp,
-    /// When its key first found a task.
-    pub found_at: Option<Timestamp>,
+    /// When a key first found a task, and a hash of that key.
+    pub found: Option<(Timestamp, String)>,
     /// Since when its key is refused, and why.
     pub refused: Option<(Timestamp, String)>,
     /// The provider's list has been read up to tasks of this time.
     pub listed_at: Option<Timestamp>,
 }
 
+const ROW: &str = "name, added_at, found_at, found_with, refused_at, refused_reason, listed_at";
+
 impl Tx {
-    /// Notes that these sources are there; gives the states of all.
-    ///
-    /// # Errors
-    /// As the database gives them.
-    pub async fn source_states(&mut self, names: &[&str], now: Timestamp) -> Result<Vec<SourceState>> {
+    /// Notes that these sources are there.
+    pub fn add_sources(&mut self, names: &[&str], now: Timestamp) {
         let given = Given::rows(names.len())
             .text("name", names.iter().map(|name| (*name).to_owned()))
             .int("now", names.iter().map(|_| now.0));
@@ -35,35 +34,64 @@ impl Tx {
             "INSERT INTO source_states (name, added_at) SELECT name, now FROM given WHERE true
              ON CONFLICT (name) DO NOTHING",
         );
-        let sql = "SELECT name, added_at, found_at, refused_at, refused_reason, listed_at FROM source_states";
-        let rows = self.fetch(sql, values![]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(SourceState {
-                    name: row.text("name")?,
-                    added_at: row.time("added_at")?,
-                    found_at: row.optional_time("found_at")?,
-                    refused: row.optional_time("refused_at")?.zip(row.optional_text("refused_reason")?),
-                    listed_at: row.optional_time("listed_at")?,
-                })
-            })
-            .collect()
     }
 
-    /// Writes how a source is faring.
+    /// How each source is faring that was ever there.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn note_source(&mut self, state: &SourceState) -> Result<()> {
-        let (refused_at, reason) = match &state.refused {
-            Some((at, reason)) => (Some(*at), Some(reason.as_str())),
-            None => (None, None),
-        };
-        self.execute(
-            "UPDATE source_states SET found_at = $2, refused_at = $3, refused_reason = $4, listed_at = $5 WHERE name = $1",
-            values![state.name.as_str(), state.found_at, refused_at, reason, state.listed_at],
-        )
-        .await?;
+    pub async fn source_states(&mut self) -> Result<Vec<SourceState>> {
+        let rows = self.fetch(format!("SELECT {ROW} FROM source_states"), values![]).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// How one source is faring; `None` where it was never there.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn source_state(&mut self, name: &str) -> Result<Option<SourceState>> {
+        let row = self.fetch_one(format!("SELECT {ROW} FROM source_states WHERE name = $1"), values![name]).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Notes that a key, given as a hash, found a task: it is not refused.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn note_found(&mut self, name: &str, with: &str, now: Timestamp) -> Result<()> {
+        let sql = "UPDATE source_states SET refused_at = NULL, refused_reason = NULL, found_with = $2,
+                       found_at = CASE WHEN found_with = $2 THEN found_at ELSE $3 END WHERE name = $1";
+        self.execute(sql, values![name, with, now]).await?;
         Ok(())
     }
+
+    /// Notes that the key is refused, and why. Since when is kept while it goes on.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn note_refused(&mut self, name: &str, reason: &str, now: Timestamp) -> Result<()> {
+        let sql = "UPDATE source_states SET refused_at = COALESCE(refused_at, $3), refused_reason = $2 WHERE name = $1";
+        self.execute(sql, values![name, reason, now]).await?;
+        Ok(())
+    }
+
+    /// Notes that the provider's list was read up to tasks of this time.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn note_listed(&mut self, name: &str, up_to: Timestamp) -> Result<()> {
+        let sql = "UPDATE source_states SET listed_at = $2 WHERE name = $1 AND COALESCE(listed_at, $2) <= $2";
+        self.execute(sql, values![name, up_to]).await?;
+        Ok(())
+    }
+}
+
+fn read(row: &Row) -> Result<SourceState> {
+    Ok(SourceState {
+        name: row.text("name")?,
+        added_at: row.time("added_at")?,
+        found: row.optional_time("found_at")?.zip(row.optional_text("found_with")?),
+        refused: row.optional_time("refused_at")?.zip(row.optional_text("refused_reason")?),
+        listed_at: row.optional_time("listed_at")?,
+    })
 }

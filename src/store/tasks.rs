@@ -62,7 +62,7 @@ impl Tx {
         let lock = if self.is_shared() { "ORDER BY t.source, t.task_id FOR UPDATE OF t" } else { "" };
         let columns: Vec<String> = ROW.split(',').map(|column| format!("t.{}", column.trim())).collect();
         let columns = columns.join(", ");
-        let watch = "w.vouched, w.ask_at, w.state, w.intent_id";
+        let watch = "w.vouched, w.ask_at, w.lease_owner, w.state, w.intent_id";
         let rows = self.bulk_fetch(wanted(), &format!("SELECT {columns}, {watch} {known} {lock}")).await?;
         rows.iter()
             .map(|row| {
@@ -167,7 +167,8 @@ fn json<T: serde::Serialize + ?Sized>(value: &T) -> Option<String> {
 fn read_watch(row: &Row) -> Result<Option<Watch>> {
     let Some(state) = row.optional_text("state")? else { return Ok(None) };
     let watch: Watch = serde_json::from_str(&state).map_err(|_| Error::Corrupt { column: "state" })?;
-    Ok(Some(Watch { ask_at: row.optional_time("ask_at")?, vouched: row.int("vouched")? == 1, ..watch }))
+    let asking = row.optional_text("lease_owner")?.is_some();
+    Ok(Some(Watch { ask_at: row.optional_time("ask_at")?, asking, vouched: row.int("vouched")? == 1, ..watch }))
 }
 
 fn read(row: &Row) -> Result<Task> {

@@ -43,8 +43,15 @@ pub struct NextAsk {
     pub ask_at: Timestamp,
 }
 
+/// What a claim gives of a watch.
+const ASKED: &str = "task_id, (SELECT sealed_key FROM intents WHERE id = watches.intent_id) AS sealed_key, \
+    (SELECT client_url FROM intents WHERE id = watches.intent_id) AS client_url";
+/// Whether the client that relayed a task gave a key to ask for it with.
+const HAS_KEY: &str = "EXISTS (SELECT 1 FROM intents WHERE id = watches.intent_id AND sealed_key IS NOT NULL)";
+
 impl Tx {
-    /// Writes watches, over what was known of them; nobody has their leases any more.
+    /// Writes watches, over what was known of them. Whoever is asking for one keeps its lease, unless it is now to be
+    /// asked for at another time.
     pub fn save_watches(&mut self, watches: &[SavedWatch<'_>]) {
         let each = || watches.iter();
         let given = Given::rows(watches.len())
@@ -61,7 +68,8 @@ impl Tx {
              SELECT source, task_id, vouched, ask_at, look_at, intent_id, state FROM given WHERE true
              ON CONFLICT (source, task_id) DO UPDATE SET vouched = excluded.vouched, ask_at = excluded.ask_at,
                  look_at = excluded.look_at, intent_id = COALESCE(excluded.intent_id, watches.intent_id),
-                 state = excluded.state, lease_owner = NULL",
+                 state = excluded.state,
+                 lease_owner = CASE WHEN excluded.ask_at = watches.ask_at THEN watches.lease_owner END",
         );
     }
 
@@ -93,30 +101,52 @@ impl Tx {
                  ORDER BY ask_at LIMIT $4 {})
              UPDATE watches SET ask_at = $5, lease_owner = $6
              WHERE source = $1 AND task_id IN (SELECT task_id FROM chosen) AND ask_at <= $3
-             RETURNING task_id, (SELECT sealed_key FROM intents WHERE id = watches.intent_id) AS sealed_key,
-                 (SELECT client_url FROM intents WHERE id = watches.intent_id) AS client_url",
+             RETURNING {ASKED}",
             self.lock_clause()
         );
         let rows = self.fetch(sql, values![source, i64::from(vouched), now, limit, until, owner]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Asked {
-                    task_id: row.text("task_id")?,
-                    sealed_key: row.optional_text("sealed_key")?,
-                    is_awaited: row.optional_text("client_url")?.is_some(),
-                })
-            })
-            .collect()
+        rows.iter().map(read_asked).collect()
     }
 
-    /// A task is asked for no more, as there is no key to ask with; one that comes later asks for it.
+    /// The same for the longest due relayed task of a source whose client gave a key to ask with.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn stop_asking(&mut self, source: &str, task_id: &str) -> Result<()> {
-        let sql = "UPDATE watches SET ask_at = NULL, lease_owner = NULL WHERE source = $1 AND task_id = $2";
-        self.execute(sql, values![source, task_id]).await?;
-        Ok(())
+    pub async fn claim_relayed(
+        &mut self,
+        source: &str,
+        now: Timestamp,
+        (owner, until): (&str, Timestamp),
+    ) -> Result<Option<Asked>> {
+        let sql = format!(
+            "WITH chosen AS MATERIALIZED (
+                 SELECT task_id FROM watches WHERE source = $1 AND intent_id IS NOT NULL AND ask_at <= $2
+                     AND {HAS_KEY} ORDER BY ask_at LIMIT 1 {})
+             UPDATE watches SET ask_at = $3, lease_owner = $4
+             WHERE source = $1 AND task_id IN (SELECT task_id FROM chosen) AND ask_at <= $2
+             RETURNING {ASKED}",
+            self.lock_clause()
+        );
+        self.fetch_one(sql, values![source, now, until, owner]).await?.as_ref().map(read_asked).transpose()
+    }
+
+    /// When the next such task is due at each of these sources.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn next_relayed(&mut self, sources: &[&str]) -> Result<Vec<NextAsk>> {
+        let given = Given::rows(sources.len()).text("wanted_source", sources.iter().map(|source| (*source).to_owned()));
+        let sql = format!(
+            "SELECT wanted_source, (SELECT ask_at FROM watches WHERE source = wanted_source
+                 AND intent_id IS NOT NULL AND ask_at IS NOT NULL AND {HAS_KEY} ORDER BY ask_at LIMIT 1) AS ask_at
+             FROM given"
+        );
+        let rows = self.bulk_fetch(given, &sql).await?;
+        let read = |row: &Row| {
+            let Some(ask_at) = row.optional_time("ask_at")? else { return Ok(None) };
+            Ok(Some(NextAsk { source: row.text("wanted_source")?, vouched: true, ask_at }))
+        };
+        rows.iter().map(read).filter_map(Result::transpose).collect()
     }
 
     /// When the next question is due at each of these sources. Its cost grows with the sources, not with the tasks.
@@ -175,16 +205,12 @@ impl Tx {
         )
         .await
     }
+}
 
-    /// Tasks of a source that were not asked for, as there was no key, are asked for from now on. Gives how many.
-    ///
-    /// # Errors
-    /// As the database gives them.
-    pub async fn ask_the_unasked(&mut self, source: &str, now: Timestamp) -> Result<u64> {
-        self.execute(
-            "UPDATE watches SET ask_at = $2 WHERE source = $1 AND ask_at IS NULL AND look_at IS NOT NULL",
-            values![source, now],
-        )
-        .await
-    }
+fn read_asked(row: &Row) -> Result<Asked> {
+    Ok(Asked {
+        task_id: row.text("task_id")?,
+        sealed_key: row.optional_text("sealed_key")?,
+        is_awaited: row.optional_text("client_url")?.is_some(),
+    })
 }

@@ -17,6 +17,7 @@ use callboard::http::Services;
 use callboard::providers::provider;
 use callboard::shutdown::Lifecycle;
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 pub(crate) use crate::database::{Database, Db};
 
@@ -96,6 +97,7 @@ pub(crate) struct TestApp {
     pub(crate) notices: Notices,
     pub(crate) client: reqwest::Client,
     pub(crate) address: SocketAddr,
+    serving: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Drop for TestApp {
@@ -123,13 +125,27 @@ impl TestApp {
         let address = app.addresses()[0];
         let (services, dispatcher, poller) = (app.services.clone(), app.dispatcher(), app.poller());
         let (notices, life) = (app.notices.clone(), app.life.clone());
-        tokio::spawn(app.serve());
+        let serving = Some(tokio::spawn(app.serve()));
         let client = reqwest::Client::new();
-        Ok(Self { database, clock, services, dispatcher, poller, life, notices, client, address })
+        Ok(Self { database, clock, services, dispatcher, poller, life, notices, client, address, serving })
+    }
+
+    /// Ends it, and waits until it has ended: another may then serve its database.
+    pub(crate) async fn stop(&mut self) {
+        self.life.stop();
+        if let Some(serving) = self.serving.take() {
+            serving.await.unwrap().unwrap();
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// What its leases are taken by.
+    pub(crate) fn owner(&self) -> String {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        format!("{}/{}", host.trim(), self.address)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -220,6 +220,7 @@ both! {
             let before = scene.provider(source).requests().len();
             scene.pass(Duration::from_secs(600), 10 * SECOND).await;
             assert_eq!(scene.events(&task).await.last().unwrap()["data"]["observed_via"], "poll", "{source}");
+            assert_eq!(scene.polls(source, &task).await["completed"], 1);
             let polls = scene.provider(source).requests().split_off(before);
             assert!(!polls.is_empty() && polls.iter().all(|poll| poll.key == KeySeen::Right && poll.method == "GET"));
             let kept = scene.app.database.number("SELECT count(*) FROM intents WHERE sealed_key IS NOT NULL").await;

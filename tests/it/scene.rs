@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callboard::demo::{Calls, End, Faults, Journal, Options, Plan, SimulatedProvider, Simulator};
+use callboard::demo::{Calls, End, Faults, Journal, Options, Plan, Request, SimulatedProvider, Simulator};
 use callboard::domain::clock::{ManualClock, SharedClock};
 use callboard::shutdown::Lifecycle;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ pub(crate) const PUBLIC: &str = "hooks.example.com";
 pub(crate) struct Scene {
     pub(crate) app: TestApp,
     pub(crate) simulator: Simulator,
+    config: String,
     life: Lifecycle,
 }
 
@@ -55,7 +56,20 @@ impl Scene {
         for provider in simulator.providers() {
             provider.put_in_front(PUBLIC, app.address);
         }
-        Self { app, simulator, life }
+        Self { app, simulator, config, life }
+    }
+
+    /// Another instance beside it on the same database; with other settings, as far as `edit` changes them.
+    pub(crate) async fn another(&self, edit: impl FnOnce(String) -> String) -> TestApp {
+        let config = edit(self.config.clone());
+        TestApp::on(Arc::clone(&self.app.database), Arc::clone(&self.app.clock), &config).await
+    }
+
+    /// The service ends and is started again, with other settings as far as `edit` changes them.
+    pub(crate) async fn restart(&mut self, edit: impl FnOnce(String) -> String) {
+        self.app.stop().await;
+        self.app = self.another(edit).await;
+        self.app.poller.take_over().await.unwrap();
     }
 
     pub(crate) fn provider(&self, name: &str) -> &SimulatedProvider {
@@ -82,6 +96,15 @@ impl Scene {
         let made = answer(request.bearer_auth(provider.api_key.expose()).body(body.to_string())).await.expect(200);
         let ids = ["/id", "/data/taskId", "/data/task_id"];
         ids.iter().find_map(|at| made.body.pointer(at)?.as_str()).unwrap().to_owned()
+    }
+
+    /// The same, at a provider that answers its user and not us.
+    pub(crate) async fn submit_refused(&self, source: &str, plan: Plan) -> String {
+        let faults = self.provider(source).faults();
+        self.set_faults(source, Faults::default());
+        let task = self.submit(source, plan, true).await;
+        self.set_faults(source, faults);
+        task
     }
 
     pub(crate) async fn register(&self, source: &str, task_id: &str) -> Answer {
@@ -140,14 +163,54 @@ impl Scene {
         polls
     }
 
+    /// The questions that a provider was asked, in order: whatever made no task.
+    pub(crate) fn asks(&self, source: &str) -> Vec<Request> {
+        let all = self.provider(source).requests().into_iter();
+        all.filter(|request| request.method == "GET" || request.path.ends_with("/batch")).collect()
+    }
+
+    /// Makes so many tasks and registers them.
+    pub(crate) async fn submit_many(&self, source: &str, plan: &Plan, many: usize) -> Vec<String> {
+        let mut tasks = Vec::new();
+        for _ in 0..many {
+            let task = self.submit(source, plan.clone(), false).await;
+            self.register(source, &task).await.expect(201);
+            tasks.push(task);
+        }
+        tasks
+    }
+
+    /// A source as the API shows it.
+    pub(crate) async fn source(&self, name: &str) -> Value {
+        self.app.get(&format!("/api/v1/sources/{name}")).await.expect(200).body
+    }
+
+    /// A kept callback as the API shows it.
+    pub(crate) async fn callback(&self, posted: &Answer) -> Value {
+        self.app.get(&format!("/api/v1/callbacks/{}", posted.text("callback_id"))).await.expect(200).body
+    }
+
     /// Posts what a provider would, or somebody who knows the URL.
     pub(crate) async fn call(&self, source: &str, query: &str, body: Value) -> Answer {
         self.app.post(source, query, body.to_string(), &[]).await
     }
 }
 
+/// In no second did a provider get more than this.
+#[track_caller]
+pub(crate) fn assert_pace(asks: &[Request], count: usize) {
+    assert!(!asks.is_empty());
+    for (at, first) in asks.iter().enumerate() {
+        let within = asks[at..].iter().take_while(|ask| ask.at.since(first.at) < Duration::from_secs(1)).count();
+        assert!(within <= count, "{within} requests within a second of {}", first.at);
+    }
+}
+
 fn sources(simulator: &Simulator, with_keys: bool, settings: &str) -> String {
     let one = |provider: &Arc<SimulatedProvider>| {
+        // One of them has a list.
+        let lists = provider.name() == "evolink";
+        let settings = if lists { settings.to_owned() } else { settings.replace(", discover = true", "") };
         let key = format!("api_key = \"{}\"\n", provider.api_key.expose());
         let key = if with_keys { key } else { String::new() };
         format!(

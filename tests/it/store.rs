@@ -23,11 +23,11 @@ use crate::app::{Database, Db, START, both};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn later(seconds: u64) -> Timestamp {
+pub(crate) fn later(seconds: u64) -> Timestamp {
     START.after(Duration::from_secs(seconds))
 }
 
-fn callback(task_id: &str, outcome: CallbackOutcome, at: Timestamp) -> NewCallback {
+pub(crate) fn callback(task_id: &str, outcome: CallbackOutcome, at: Timestamp) -> NewCallback {
     NewCallback {
         id: CallbackId::new(at),
         source: "evolink".into(),
@@ -48,7 +48,7 @@ fn callback(task_id: &str, outcome: CallbackOutcome, at: Timestamp) -> NewCallba
 }
 
 /// A task that reached this status at this moment, and its event.
-fn ended(task_id: &str, status: Status, at: Timestamp) -> (Task, Event) {
+pub(crate) fn ended(task_id: &str, status: Status, at: Timestamp) -> (Task, Event) {
     let mut seen = Observation::new(task_id, status);
     seen.model = Some("kling".into());
     seen.progress = Some(100);

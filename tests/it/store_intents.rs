@@ -6,7 +6,7 @@ use callboard::domain::clock::Timestamp;
 use callboard::domain::id::{CallbackId, DeliveryId, EventId, IntentId};
 use callboard::domain::task::Metadata;
 use callboard::domain::watch::{Plan, Watch};
-use callboard::store::{Intent, NewDelivery, NewIntent, SavedWatch, Store};
+use callboard::store::{Intent, NewDelivery, NewIntent, NextAsk, SavedWatch, Store};
 
 use crate::app::{Database, Db, START, both};
 
@@ -115,9 +115,17 @@ both! {
         claimed.sort_by(|a, b| a.task_id.cmp(&b.task_id));
         let keys: Vec<_> = claimed.iter().map(|asked| (asked.sealed_key.as_deref(), asked.is_awaited)).collect();
         assert_eq!(keys, [(Some("s1.a.b"), true), (None, false)]);
-        tx.stop_asking("evolink", "task-1").await.unwrap();
-        tx.stop_asking("evolink", "task-2").await.unwrap();
-        assert_eq!(tx.next_questions(&["evolink"]).await.unwrap(), []);
+        tx.commit().await.unwrap();
+
+        let mut tx = store.write().await.unwrap();
+        let until = START.after(MINUTE);
+        let next = tx.next_relayed(&["evolink", "aivideoapi"]).await.unwrap();
+        assert_eq!(next, [NextAsk { source: "evolink".into(), vouched: true, ask_at: until }]);
+        let lease = ("me", until.after(MINUTE));
+        assert_eq!(tx.claim_relayed("evolink", START, lease).await.unwrap(), None);
+        let one = tx.claim_relayed("evolink", until, lease).await.unwrap().unwrap();
+        assert_eq!((one.task_id.as_str(), one.sealed_key.as_deref()), ("task-1", Some("s1.a.b")));
+        assert_eq!(tx.claim_relayed("evolink", until, lease).await.unwrap(), None, "the other has no key");
     }
 
     async fn what_is_handed_on_is_a_delivery_of_its_own(db: Db) {

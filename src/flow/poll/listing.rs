@@ -21,6 +21,8 @@ pub(super) struct Listing {
     page: Option<u32>,
     /// The newest task of this reading.
     newest: Option<Timestamp>,
+    /// When there was last something new.
+    moved_at: Timestamp,
     /// Tasks of the last reading that the next one will show again.
     recent: HashSet<String>,
     /// Those of this reading.
@@ -64,7 +66,10 @@ impl Listing {
     ) -> Found {
         let page = self.page.unwrap_or(1);
         let down_to = mark.map_or(floor, |mark| Timestamp(mark.0 - overlap()).max(floor));
-        let reached = rows.is_empty() || rows.iter().any(|row| row.created_at.is_some_and(|at| at < down_to));
+        // What is listed late has come by then.
+        let is_quiet = now.since(self.moved_at) >= OVERLAP && rows.iter().all(|row| self.recent.contains(&row.task_id));
+        let reached =
+            is_quiet || rows.is_empty() || rows.iter().any(|row| row.created_at.is_some_and(|at| at < down_to));
         self.newest = self.newest.max(rows.iter().filter_map(|row| row.created_at).max());
         // A provider that does not know pages gives the first one again.
         let repeats = rows.iter().all(|row| self.seen.contains(&row.task_id));
@@ -73,6 +78,7 @@ impl Listing {
         for row in fresh {
             let new = self.seen.insert(row.task_id.clone());
             if new && !self.recent.contains(&row.task_id) {
+                self.moved_at = now;
                 adopt.push(row);
             }
         }
@@ -83,7 +89,13 @@ impl Listing {
         }
         self.page = None;
         self.due_at = now.after(every);
-        self.recent = std::mem::take(&mut self.seen);
+        let seen = std::mem::take(&mut self.seen);
+        if is_quiet {
+            // What lies deeper was not looked at, and is known.
+            self.recent.extend(seen);
+        } else {
+            self.recent = seen;
+        }
         Found { adopt, read_up_to: Some(self.newest.take().or(mark).unwrap_or(floor)) }
     }
 }
@@ -134,6 +146,28 @@ mod tests {
         let page = vec![row("c", 35), row("a", 30), row("late", 25), row("old", 10)];
         let found = listing.take(page, START, mark, now, EVERY);
         assert_eq!((ids(&found), found.read_up_to), (vec!["c", "late"], row("c", 35).created_at));
+    }
+
+    #[test]
+    fn when_nothing_was_new_for_a_while_one_page_is_enough() {
+        let mut listing = Listing::default();
+        let now = START.after(Duration::from_secs(3600));
+        let pages = || [vec![row("d", 50), row("c", 50)], vec![row("b", 50), row("a", 50)], Vec::new()];
+        let mut read = |now: Timestamp, mark: Option<Timestamp>| {
+            let mut many = 0;
+            for page in pages() {
+                many += 1;
+                if let Some(up_to) = listing.take(page, START, mark, now, EVERY).read_up_to {
+                    return (many, Some(up_to));
+                }
+            }
+            (many, None)
+        };
+        let (many, mark) = read(now, None);
+        assert_eq!(many, 3);
+        assert_eq!(read(now.after(EVERY * 9), mark), (3, mark));
+        assert_eq!(read(now.after(EVERY * 10), mark), (1, mark));
+        assert_eq!(read(now.after(EVERY * 11), mark), (1, mark));
     }
 
     #[test]

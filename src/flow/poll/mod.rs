@@ -4,6 +4,7 @@
 //! and a lease while it is being asked about. What a provider answers goes to the recorder like a callback.
 //! An answer is the truth whenever it comes, so that it needs no fencing: at worst it is told twice.
 
+mod fares;
 mod lane;
 mod listing;
 mod question;
@@ -17,12 +18,13 @@ use futures_util::future::join_all;
 use rand::RngExt;
 use tokio::sync::{Notify, mpsc};
 
-use self::lane::Lane;
+use self::fares::Fares;
+use self::lane::{Lane, Turn, Wants};
+use self::listing::Listing;
 use self::question::{Answers, Asks, Key, Question, TIMEOUT};
 use self::source::{Askable, askable};
 use super::entry::{Answered, Entry, Opened, Reading};
-use super::lane::Room;
-use super::record::Recorder;
+use super::record::{Recorder, Unrecorded};
 use super::roster::{LiveRoster, Roster};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::seal::Seal;
@@ -30,7 +32,7 @@ use crate::domain::task::{Metadata, MetadataOrigin, Observation, Provenance, Sta
 use crate::egress::Egress;
 use crate::providers::api::{Listed, Told};
 use crate::shutdown::Lifecycle;
-use crate::store::{NextAsk, Result, SourceState, Store, Tx};
+use crate::store::{NextAsk, Result, Store};
 
 /// A lease outlives the question by this, so that the answer is recorded before the next claim.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
@@ -68,7 +70,7 @@ pub struct Parts {
 pub struct Poller {
     parts: Parts,
     lanes: HashMap<String, Lane>,
-    states: HashMap<String, SourceState>,
+    fares: Fares,
     in_flight: usize,
     done: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
 }
@@ -76,10 +78,10 @@ pub struct Poller {
 /// A request that has ended, its answers recorded.
 struct Ended {
     source: String,
-    /// Whether it was for a page of the list.
-    was_list: bool,
-    /// Whether it was put with our own key.
-    with_ours: bool,
+    /// Our key, as a hash, where that was used.
+    key: Option<String>,
+    /// What it was.
+    turn: Turn,
     answers: Answers,
 }
 
@@ -101,17 +103,18 @@ impl Look {
 struct Chosen {
     asks: Asks,
     key: Key,
+    /// Tasks whose answer somebody is to get.
     awaited: Vec<String>,
 }
 
 impl Poller {
     /// A poller that has nothing in hand.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, lanes: HashMap::new(), states: HashMap::new(), in_flight: 0, done: mpsc::unbounded_channel() }
+        let (lanes, fares, done) = (HashMap::new(), Fares::default(), mpsc::unbounded_channel());
+        Self { parts, lanes, fares, in_flight: 0, done }
     }
 
-    /// What the process that was here before was asking is asked again at once, and tasks of sources that
-    /// can be asked only now are asked for.
+    /// What the process that was here before was asking is asked again at once.
     ///
     /// # Errors
     /// As the database gives them.
@@ -120,9 +123,6 @@ impl Poller {
         let now = self.parts.clock.now();
         let mut tx = self.parts.store.write().await?;
         tx.void_questions(owner, now).await?;
-        for active in self.parts.roster.now().sources.values().filter(|active| active.source.can_ask()) {
-            tx.ask_the_unasked(&active.source.name, now).await?;
-        }
         tx.forget_keys(Timestamp(now.0 - KEYS_KEPT_MS)).await?;
         tx.commit().await
     }
@@ -180,13 +180,16 @@ impl Poller {
         let roster = self.parts.roster.now();
         let now = self.parts.clock.now();
         let mut look = Look::default();
-        self.know_sources(&roster, now).await?;
-        let askable = askable(&roster);
-        let names: Vec<&str> = askable.iter().map(|source| source.active.source.name.as_str()).collect();
+        let all: Vec<&str> = roster.sources.keys().map(String::as_str).collect();
+        self.fares.know(&self.parts.store, &all, now).await?;
+        let askable = askable(&roster, self.parts.seal.is_some());
+        let named = |ours| askable.iter().filter(move |source| source.key.is_some() == ours).map(Askable::name);
+        let (ours, clients): (Vec<&str>, Vec<&str>) = (named(true).collect(), named(false).collect());
         let mut tx = self.parts.store.read().await?;
         let looks = tx.due_looks(now, LOOKS).await?;
         let next_look = tx.next_look().await?;
-        let next = tx.next_questions(&names).await?;
+        let mut next = tx.next_questions(&ours).await?;
+        next.extend(tx.next_relayed(&clients).await?);
         tx.commit().await?;
         if looks.is_empty() {
             next_look.into_iter().for_each(|at| look.not_before(at));
@@ -214,73 +217,66 @@ impl Poller {
         let rate = poll.pace.unwrap_or(source.ask.api().pace);
         let lane = self.lanes.entry(name.clone()).or_insert_with(|| Lane::new(rate, poll.every));
         lane.limit(rate, poll.every);
-        let due = |vouched: bool| next.iter().find(|next| next.source == *name && next.vouched == vouched);
-        while let Some(chosen) = self.choose(source, due(false), due(true), now, look).await? {
-            self.begin(source, roster, chosen, now);
+        let lists = poll.discover && source.key.is_some() && source.ask.api().lists;
+        if lists && lane.listing.page(now).is_none() {
+            look.not_before(lane.listing.due_at);
+        }
+        let [strangers, vouched] = [false, true].map(|vouched| lane.has_ready(vouched, now));
+        let mut wants = Wants { list: lists, strangers, vouched };
+        for next in next.iter().filter(|next| next.source == *name) {
+            match next.vouched {
+                _ if next.ask_at > now => look.not_before(next.ask_at),
+                true => wants.vouched = true,
+                false => wants.strangers = true,
+            }
+        }
+        while let Some((chosen, turn)) = self.choose(source, &mut wants, now, look).await? {
+            self.begin(source, roster, chosen, turn, now);
             look.begun += 1;
         }
         Ok(())
     }
 
-    /// What is asked next, if there is something to ask and room for it.
+    /// What is asked next, if there is something to ask and room for it. What turns out not to be there is no
+    /// longer wanted.
     async fn choose(
         &mut self,
         source: &Askable<'_>,
-        strangers: Option<&NextAsk>,
-        vouched: Option<&NextAsk>,
+        wants: &mut Wants,
         now: Timestamp,
         look: &mut Look,
-    ) -> Result<Option<Chosen>> {
+    ) -> Result<Option<(Chosen, Turn)>> {
         let name = &source.active.source.name;
-        let Some(lane) = self.lanes.get_mut(name) else { return Ok(None) };
-        let lists = source.key.is_some() && source.active.source.poll.discover && source.ask.api().lists;
-        if lists && lane.listing.page(now).is_none() {
-            look.not_before(lane.listing.due_at);
-        }
-        for next in [strangers, vouched].into_iter().flatten().filter(|next| next.ask_at > now) {
-            look.not_before(next.ask_at);
-        }
-        let room = lane.room(now);
-        let wanted = !lane.singles.is_empty()
-            || lists && lane.listing.page(now).is_some()
-            || [strangers, vouched].into_iter().flatten().any(|next| next.ask_at <= now);
-        match room {
-            _ if !wanted => return Ok(None),
-            Room::For(_) => {}
-            Room::NotBefore(at) => {
-                look.not_before(at);
-                return Ok(None);
-            }
-            Room::None => return Ok(None),
-        }
-        let with_our_key = |asks| Some(Chosen { asks, key: Key::Ours(source.key?.clone()), awaited: Vec::new() });
-        if let Some(task_id) = lane.singles.pop_front() {
-            lane.begin(now, false);
-            return Ok(with_our_key(Asks::One(task_id)));
-        }
-        let many = if lane.one_by_one || source.key.is_none() { 1 } else { source.ask.api().batch.max(1) };
-        let for_strangers = strangers.is_some_and(|next| next.ask_at <= now);
-        match lane.room_for_strangers(now) {
-            Room::For(_) if for_strangers => {
-                if let Some(asks) = self.claim(source, false, many, now).await? {
-                    return Ok(Some(asks));
+        loop {
+            let Some(lane) = self.lanes.get_mut(name) else { return Ok(None) };
+            let turn = match lane.turn(*wants, now) {
+                Ok(turn) => turn,
+                Err(next) => {
+                    next.into_iter().for_each(|at| look.not_before(at));
+                    return Ok(None);
                 }
+            };
+            let many = if lane.takes_many(now) { source.ask.api().batch.max(1) } else { 1 };
+            let with_our_key = |asks| Some(Chosen { asks, key: Key::Ours(source.key?.clone()), awaited: Vec::new() });
+            let chosen = match turn {
+                Turn::Single { stranger } => lane.single(stranger).map(Asks::One).and_then(with_our_key),
+                Turn::List(page) => {
+                    lane.listing.begun(now.after(TIMEOUT + LEASE_MARGIN));
+                    with_our_key(Asks::List(page))
+                }
+                Turn::Strangers => self.claim(source, false, many, now).await?,
+                Turn::Vouched => self.claim(source, true, many, now).await?,
+            };
+            match (chosen, turn) {
+                (Some(chosen), _) => return Ok(Some((chosen, turn))),
+                (None, Turn::Strangers) => wants.strangers = false,
+                (None, Turn::Vouched) => wants.vouched = false,
+                (None, _) => return Ok(None),
             }
-            Room::NotBefore(at) if for_strangers => look.not_before(at),
-            _ => {}
         }
-        if vouched.is_some_and(|next| next.ask_at <= now)
-            && let Some(asks) = self.claim(source, true, many, now).await?
-        {
-            return Ok(Some(asks));
-        }
-        let Some(lane) = self.lanes.get_mut(name).filter(|_| lists) else { return Ok(None) };
-        let Some(page) = lane.listing.page(now) else { return Ok(None) };
-        lane.listing.begun(now.after(TIMEOUT + LEASE_MARGIN));
-        lane.begin(now, false);
-        Ok(with_our_key(Asks::List(page)))
     }
 
+    /// What is asked for next: of what was claimed before, else of what is claimed now.
     async fn claim(
         &mut self,
         source: &Askable<'_>,
@@ -288,42 +284,44 @@ impl Poller {
         many: usize,
         now: Timestamp,
     ) -> Result<Option<Chosen>> {
-        let name = &source.active.source.name;
-        let lease = (self.parts.owner.as_str(), now.after(TIMEOUT + LEASE_MARGIN));
-        let mut tx = self.parts.store.write().await?;
-        let (claimed, key) = loop {
-            let claimed = tx.claim_questions(name, vouched, many, now, lease).await?;
-            match (source.key_for(&claimed, self.parts.seal.as_deref()), claimed.first()) {
-                (None, Some(asked)) => tx.stop_asking(name, &asked.task_id).await?,
-                (key, _) => break (claimed, key),
-            }
-        };
-        tx.commit().await?;
-        let Some(key) = key else { return Ok(None) };
+        let Some(lane) = self.lanes.get_mut(source.name()) else { return Ok(None) };
+        let mut claimed = lane.take_ready(vouched, many, now);
+        if claimed.is_empty() {
+            let lease = (self.parts.owner.as_str(), now.after(TIMEOUT + LEASE_MARGIN));
+            let mut tx = self.parts.store.write().await?;
+            let all = match source.key {
+                Some(_) => tx.claim_questions(source.name(), vouched, lane.ahead(many), now, lease).await?,
+                None => tx.claim_relayed(source.name(), now, lease).await?.into_iter().collect(),
+            };
+            tx.commit().await?;
+            // A request that begins within half of the margin ends within the lease.
+            lane.keep_ready(vouched, all, now.after(LEASE_MARGIN / 2));
+            claimed = lane.take_ready(vouched, many, now);
+        }
+        let Some(key) = source.key_for(&claimed, self.parts.seal.as_deref()) else { return Ok(None) };
         let awaited = claimed.iter().filter(|asked| asked.is_awaited).map(|asked| asked.task_id.clone()).collect();
         let mut task_ids: Vec<String> = claimed.into_iter().map(|asked| asked.task_id).collect();
         let asks = match (task_ids.pop(), task_ids.is_empty()) {
-            (None, _) => return Ok(None),
-            (Some(one), true) => Asks::One(one),
+            (None, _) => None,
+            (Some(one), true) => Some(Asks::One(one)),
             (Some(last), false) => {
                 task_ids.push(last);
-                Asks::Many(task_ids)
+                Some(Asks::Many(task_ids))
             }
         };
-        if let Some(lane) = self.lanes.get_mut(name) {
-            lane.begin(now, !vouched);
-        }
-        Ok(Some(Chosen { asks, key, awaited }))
+        Ok(asks.map(|asks| Chosen { asks, key, awaited }))
     }
 
-    fn begin(&mut self, source: &Askable<'_>, roster: &Arc<Roster>, chosen: Chosen, now: Timestamp) {
+    fn begin(&mut self, source: &Askable<'_>, roster: &Arc<Roster>, chosen: Chosen, turn: Turn, now: Timestamp) {
         let Chosen { asks, key, awaited } = chosen;
-        self.in_flight += 1;
         let name = source.active.source.name.clone();
-        let key_works = self.states.get(&name).is_some_and(|state| state.found_at.is_some());
+        let Some(lane) = self.lanes.get_mut(&name) else { return };
+        lane.begin(now, turn);
+        self.in_flight += 1;
+        let hash = source.key.map(|key| fares::hash(key, source.base_url));
+        let key_works = hash.as_deref().is_some_and(|hash| self.fares.key_works(&name, hash));
         let question = Question { ask: source.ask, base_url: source.base_url.to_owned(), key, asks, awaited };
         let (parts, roster, done) = (self.parts.clone(), Arc::clone(roster), self.done.0.clone());
-        let (was_list, with_ours) = (matches!(question.asks, Asks::List(_)), question.key.is_ours());
         self.parts.life.spawn(async move {
             let mut answers = question.put(&parts.egress, &parts.clock).await;
             let told = std::mem::take(&mut answers.told);
@@ -332,6 +330,7 @@ impl Poller {
                 lane::Went::Throttled(wait) => wait,
                 _ => Duration::ZERO,
             };
+            let unfound: Vec<bool> = told.iter().map(|(_, told, _)| *told == Told::NotFound).collect();
             let readings = told.into_iter().map(|(task_id, told, body)| {
                 metrics::counter!("callboard_polls_total", "source" => name.clone(), "said" => word(&told))
                     .increment(1);
@@ -339,27 +338,34 @@ impl Poller {
                 let key_works = key_works || answers.found;
                 (name.clone(), Reading::Answered(Answered { task_id, told, key_works, wait, jitter, body }))
             });
-            let received_at = parts.clock.now();
-            record(&parts, &roster, readings, received_at).await;
+            let recorded = record(&parts, &roster, readings, parts.clock.now()).await;
+            let misled = unfound.into_iter().zip(recorded).find_map(|(unfound, told)| told.ok()?.filter(|_| unfound));
+            answers.refused = answers.refused.or(misled);
             // The receiver lives as long as the poller, which waits for every one of these.
-            let _ = done.send(Ended { source: name, was_list, with_ours, answers });
+            let _ = done.send(Ended { source: name, key: hash, turn, answers });
         });
     }
 
     async fn ended(&mut self, ended: Ended) {
         self.in_flight -= 1;
-        let Ended { source, was_list, with_ours, answers } = ended;
+        let Ended { source, key, turn, answers } = ended;
         let now = self.parts.clock.now();
         let roster = self.parts.roster.now();
         if let Some(lane) = self.lanes.get_mut(&source) {
             lane.end(answers.went, now);
-            lane.singles.extend(answers.singles.iter().cloned());
-            lane.one_by_one |= answers.one_by_one;
-            if was_list && answers.listed.is_none() {
+            let strangers = matches!(turn, Turn::Strangers | Turn::Single { stranger: true });
+            lane.single_out(answers.singles, strangers, answers.one_by_one, now);
+            if matches!(turn, Turn::List(_)) && answers.listed.is_none() {
                 lane.listing.failed(now, every(&roster, &source));
             }
         }
-        let noted = if with_ours { self.note(&source, &answers, now).await } else { Ok(()) };
+        let noted = match key {
+            Some(key) => {
+                let fares = (key.as_str(), answers.found, answers.refused.as_deref());
+                self.fares.note(&self.parts.store, &source, fares, now).await
+            }
+            None => Ok(()),
+        };
         let listed = match answers.listed {
             Some(rows) => self.listed(&source, &roster, rows, now).await,
             None => Ok(()),
@@ -370,72 +376,30 @@ impl Poller {
         }
     }
 
-    /// Remembers whether the key works, and raises an alert when it is refused.
-    async fn note(&mut self, source: &str, answers: &Answers, now: Timestamp) -> Result<()> {
-        let Some(state) = self.states.get_mut(source) else { return Ok(()) };
-        let before = state.clone();
-        if answers.found {
-            state.found_at = state.found_at.or(Some(now));
-            state.refused = None;
-        }
-        if let Some(reason) = &answers.refused {
-            state.refused.get_or_insert_with(|| (now, reason.clone()));
-        }
-        if *state == before {
-            return Ok(());
-        }
-        match (&before.refused, &state.refused) {
-            (None, Some((_, reason))) => {
-                tracing::error!(source.name = source, reason, "the provider refuses the key: check `api_key`");
-            }
-            (Some(_), None) => tracing::info!(source.name = source, "the provider takes the key again"),
-            _ => {}
-        }
-        metrics::gauge!("callboard_source_refused", "source" => source.to_owned()).set(if state.refused.is_some() {
-            1.0
-        } else {
-            0.0
-        });
-        write(&self.parts.store, state).await
-    }
-
     /// Adopts what the list shows and nobody told us of.
     async fn listed(&mut self, source: &str, roster: &Arc<Roster>, rows: Vec<Listed>, now: Timestamp) -> Result<()> {
-        let (Some(lane), Some(state)) = (self.lanes.get_mut(source), self.states.get_mut(source)) else {
+        let (Some(lane), Some((added_at, listed_at))) = (self.lanes.get_mut(source), self.fares.listed(source)) else {
             return Ok(());
         };
-        let found = lane.listing.take(rows, state.added_at, state.listed_at, now, every(roster, source));
+        let found = lane.listing.take(rows, added_at, listed_at, now, every(roster, source));
         let adopted = found.adopt.into_iter().map(|row| (source.to_owned(), Reading::Opened(opened(row))));
-        record(&self.parts, roster, adopted, now).await;
-        let Some(read_up_to) = found.read_up_to else { return Ok(()) };
-        if state.listed_at.is_some_and(|before| before >= read_up_to) {
+        let recorded = record(&self.parts, roster, adopted, now).await;
+        if recorded.iter().any(std::result::Result::is_err) {
+            if let Some(lane) = self.lanes.get_mut(source) {
+                lane.listing = Listing::default();
+                lane.listing.failed(now, every(roster, source));
+            }
             return Ok(());
         }
-        state.listed_at = Some(read_up_to);
-        write(&self.parts.store, state).await
-    }
-
-    async fn know_sources(&mut self, roster: &Roster, now: Timestamp) -> Result<()> {
-        let names: Vec<&str> = roster.sources.keys().map(String::as_str).collect();
-        if names.iter().all(|name| self.states.contains_key(*name)) {
-            return Ok(());
+        match found.read_up_to {
+            Some(up_to) => self.fares.note_listed(&self.parts.store, source, up_to).await,
+            None => Ok(()),
         }
-        let mut tx = self.parts.store.write().await?;
-        let states = tx.source_states(&names, now).await?;
-        tx.commit().await?;
-        self.states = states.into_iter().map(|state| (state.name.clone(), state)).collect();
-        Ok(())
     }
 }
 
 fn every(roster: &Roster, source: &str) -> Duration {
     roster.sources.get(source).map_or(LOOK_AT_LEAST_EVERY, |active| active.source.poll.every)
-}
-
-async fn write(store: &Store, state: &SourceState) -> Result<()> {
-    let mut tx: Tx = store.write().await?;
-    tx.note_source(state).await?;
-    tx.commit().await
 }
 
 /// A row of the list, as a task that the provider stands for. One that has ended there is asked for at once.
@@ -456,21 +420,24 @@ fn word(told: &Told) -> &'static str {
     }
 }
 
-/// Records what was learned; what the database cannot take is asked again when its lease ends.
+/// Records what was learned, and gives what there is to say of each; what the database cannot take is asked again
+/// when its lease ends.
 async fn record(
     parts: &Parts,
     roster: &Arc<Roster>,
     readings: impl Iterator<Item = (String, Reading)>,
     received_at: Timestamp,
-) {
+) -> Vec<std::result::Result<Option<String>, Unrecorded>> {
     let recorded = readings.map(|(source, reading)| {
         let via = if matches!(reading, Reading::Opened(_)) { Via::Relay } else { Via::Poll };
         let (metadata, metadata_origin) = (Metadata::new(), MetadataOrigin::Absent);
         let from = Provenance { via, trust: Trust::SignedBody, metadata, metadata_origin };
         parts.recorder.record(Entry::new(source, reading, from, received_at, None, Arc::clone(roster)))
     });
-    let unrecorded = join_all(recorded).await.into_iter().filter(std::result::Result::is_err).count();
+    let recorded = join_all(recorded).await;
+    let unrecorded = recorded.iter().filter(|recorded| recorded.is_err()).count();
     if unrecorded > 0 {
         tracing::warn!(answers = unrecorded, "answers of providers could not be recorded; they are asked for again");
     }
+    recorded.into_iter().map(|recorded| Ok(recorded?.detail)).collect()
 }

@@ -46,10 +46,6 @@ impl Key {
             Self::Clients(authorization) => authorization.expose().to_owned(),
         }
     }
-
-    pub(super) fn is_ours(&self) -> bool {
-        matches!(self, Self::Ours(_))
-    }
 }
 
 /// A request to be made.
@@ -70,7 +66,7 @@ pub(super) struct Answers {
     pub(super) told: Vec<(String, Told, Option<Bytes>)>,
     /// Tasks that have to be asked for one by one.
     pub(super) singles: Vec<String>,
-    /// The provider does not take a request for many.
+    /// The provider has no request for many.
     pub(super) one_by_one: bool,
     /// A page of the list.
     pub(super) listed: Option<Vec<Listed>>,
@@ -108,6 +104,7 @@ impl Question {
         let went = match answer.status {
             429 => Went::Throttled(wait()),
             503 if answer.retry_after.is_some() => Went::Throttled(wait()),
+            501 if matches!(self.asks, Asks::Many(_)) => Went::Well,
             500.. => Went::Wrong,
             _ => Went::Well,
         };
@@ -123,8 +120,9 @@ impl Question {
                 Ok(seen) => of_many(task_ids, &self.awaited, seen, went),
                 // Not a word about the tasks: the route is not there, or the answer is of another shape.
                 Err(Told::NotFound | Told::Nothing(_)) if went == Went::Well => {
-                    let refused = !(200..300).contains(&answer.status);
-                    Answers { singles: task_ids.clone(), one_by_one: refused, ..Answers::of(went) }
+                    // Any other refusal may be about one of the ids.
+                    let one_by_one = matches!(answer.status, 404 | 405 | 501);
+                    Answers { singles: task_ids.clone(), one_by_one, ..Answers::of(went) }
                 }
                 Err(told) => self.all(told, went),
             },

@@ -19,6 +19,10 @@ pub(super) struct Askable<'a> {
 }
 
 impl Askable<'_> {
+    pub(super) fn name(&self) -> &str {
+        &self.active.source.name
+    }
+
     /// What claimed tasks are asked for with: our key, else that of the client who relayed the one task.
     pub(super) fn key_for(&self, claimed: &[Asked], seal: Option<&Seal>) -> Option<Key> {
         let asked = claimed.first()?;
@@ -37,16 +41,19 @@ impl Askable<'_> {
 }
 
 impl<'a> Askable<'a> {
-    fn of(active: &'a ActiveSource) -> Option<Self> {
+    fn of(active: &'a ActiveSource, keeps_keys: bool) -> Option<Self> {
         let ActiveSource { source, adapter, .. } = active;
         let (ask, base_url, key) = (adapter.ask()?, source.base_url.as_deref()?, source.api_key.as_ref());
-        (key.is_some() || source.relay_keys == RelayKeys::Keep).then_some(Self { active, ask, base_url, key })
+        let may_ask = key.is_some() || keeps_keys && source.relay_keys == RelayKeys::Keep;
+        may_ask.then_some(Self { active, ask, base_url, key })
     }
 }
 
-/// Every source that can be asked with some key, in the order of their names.
-pub(super) fn askable(roster: &Roster) -> Vec<Askable<'_>> {
-    let mut all: Vec<_> = roster.sources.values().filter_map(Askable::of).collect();
+/// Every source that can be asked with some key, in the order of their names. `keeps_keys`: whether those of
+/// clients are kept.
+pub(super) fn askable(roster: &Roster, keeps_keys: bool) -> Vec<Askable<'_>> {
+    let of = |active| Askable::of(active, keeps_keys);
+    let mut all: Vec<_> = roster.sources.values().filter_map(of).collect();
     all.sort_by(|a, b| a.active.source.name.cmp(&b.active.source.name));
     all
 }

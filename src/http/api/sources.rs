@@ -12,27 +12,32 @@ use crate::config::value::duration_text;
 use crate::domain::task::Metadata;
 use crate::flow::receive::callback_path;
 use crate::flow::roster::ActiveSource;
+use crate::store::SourceState;
 
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     auth::admin(&request, &services).await?;
     let roster = services.roster.now();
     let mut sources: Vec<&ActiveSource> = roster.sources.values().collect();
     sources.sort_by(|a, b| a.source.name.cmp(&b.source.name));
-    Ok(whole(sources.into_iter().map(view).collect()))
+    let states = services.store.read().await?.source_states().await?;
+    let state = |name: &str| states.iter().find(|state| state.name == name);
+    Ok(whole(sources.into_iter().map(|active| view(active, state(&active.source.name))).collect()))
 }
 
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, name: Path<String>) -> Answer {
     auth::admin(&request, &services).await?;
     let roster = services.roster.now();
     let active = roster.sources.get(name.as_str()).ok_or(Problem::NotFound("there is no source of this name"))?;
-    let mut shown = view(active);
+    let state = services.store.read().await?.source_state(&active.source.name).await?;
+    let mut shown = view(active, state.as_ref());
     let path = callback_path(&roster, &active.source.name, &Metadata::new()).unwrap_or_default();
     shown["callback_url"] = json!(format!("{}{path}", services.config.base_url()));
     Ok(HttpResponse::Ok().json(shown))
 }
 
-fn view(active: &ActiveSource) -> Value {
+fn view(active: &ActiveSource, state: Option<&SourceState>) -> Value {
     let source = &active.source;
+    let refused = state.and_then(|state| state.refused.as_ref());
     json!({
         "name": source.name,
         "provider": source.provider,
@@ -50,6 +55,8 @@ fn view(active: &ActiveSource) -> Value {
             "pace": source.poll.pace.map(|pace| pace.to_string()),
             "discover": source.poll.discover,
         },
+        "refused_since": refused.map(|(since, _)| since),
+        "refused_reason": refused.map(|(_, reason)| reason),
         "relay_keys": source.relay_keys.as_str(),
         "from_file": true,
     })

@@ -1,0 +1,140 @@
+//! What a look at the queue costs does not grow with the tasks that are watched: no query reads a table through.
+
+use callboard::domain::clock::Timestamp;
+use callboard::domain::id::PollId;
+use callboard::domain::task::{Status, Task};
+use callboard::domain::watch::Watch;
+use callboard::store::{NewPoll, On, Store, TaskId, Tx};
+use sqlx::{AssertSqlSafe, Row};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::store::{ended, later};
+use super::store_watches::{id, save, watch};
+use crate::app::{Database, Db, START, both};
+
+const MANY: usize = 4000;
+/// To read a table of [`MANY`] rows, or an index of it, takes SQLite several steps a row.
+const STEPS_MAX: u64 = MANY as u64;
+/// Of what an indexed query looks for, only a handful is read.
+const ROWS_MAX: i64 = 100;
+
+fn poll(task_id: &str, at: Timestamp) -> NewPoll {
+    let (source, outcome) = ("evolink".into(), "processing".into());
+    NewPoll { id: PollId::new(at), source, task_id: task_id.into(), outcome, detail: None, at, body: None }
+}
+
+async fn filled(database: &Database) -> Store {
+    let store = database.store().await;
+    let tasks: Vec<Task> = (0..MANY).map(|n| ended(&format!("t{n}"), Status::Completed, START).0).collect();
+    let watches: Vec<(TaskId, Watch)> =
+        (0..MANY).map(|n| (id("evolink", &format!("t{n}")), watch(n % 2 == 0, Some(later(n as u64))))).collect();
+    let polls: Vec<NewPoll> = (0..MANY).map(|n| poll(&format!("t{n}"), START)).collect();
+    let mut tx = store.write().await.unwrap();
+    tx.insert_tasks(&tasks.iter().collect::<Vec<_>>());
+    save(&mut tx, &watches);
+    tx.insert_polls(&polls);
+    tx.commit().await.unwrap();
+    if database.db == Db::Postgres {
+        database.execute("ANALYZE").await;
+    }
+    store
+}
+
+/// How much was read of these tables in this transaction, in rows.
+async fn rows_read(tx: &mut Tx) -> i64 {
+    let sql = "SELECT COALESCE(sum(seq_tup_read), 0)::bigint + COALESCE(sum(idx_tup_fetch), 0)::bigint
+               FROM pg_stat_xact_user_tables WHERE relname IN ('tasks', 'watches', 'polls')";
+    let On::Postgres(on) = tx.on() else { panic!("of PostgreSQL only") };
+    sqlx::query(AssertSqlSafe(sql)).fetch_one(on.begun().await.unwrap()).await.unwrap().get(0)
+}
+
+/// Counts the steps of SQLite's machine.
+async fn count_steps(tx: &mut Tx) -> Arc<AtomicU64> {
+    let steps = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&steps);
+    let On::Sqlite(on) = tx.on() else { panic!("of SQLite only") };
+    on.lock_handle().await.unwrap().set_progress_handler(1, move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        true
+    });
+    steps
+}
+
+/// Runs one query in a transaction of its own, and holds it to what it may read.
+async fn cheap(store: &Store, db: Db, about: &str, query: impl AsyncFnOnce(&mut Tx)) {
+    let mut tx = store.write().await.unwrap();
+    match db {
+        Db::Sqlite => {
+            // The first statement also begins.
+            tx.next_look().await.unwrap();
+            let steps = count_steps(&mut tx).await;
+            query(&mut tx).await;
+            tx.flush().await.unwrap();
+            let steps = steps.load(Ordering::Relaxed);
+            assert!((1..STEPS_MAX).contains(&steps), "{about} took {steps} steps");
+        }
+        Db::Postgres => {
+            let before = rows_read(&mut tx).await;
+            query(&mut tx).await;
+            tx.flush().await.unwrap();
+            let rows = rows_read(&mut tx).await - before;
+            assert!(rows <= ROWS_MAX, "{about} read {rows} rows");
+        }
+    }
+    drop(tx);
+}
+
+both! {
+    async fn no_query_of_the_poller_reads_a_table_through(db: Db) {
+        let database = Database::fresh(db);
+        let store = filled(&database).await;
+        let one = || id("evolink", "t77");
+        cheap(&store, db, "claim_questions", async |tx| {
+            let claimed = tx.claim_questions("evolink", true, 5, later(3000), ("me", later(3045))).await.unwrap();
+            assert_eq!(claimed.len(), 5);
+        }).await;
+        cheap(&store, db, "next_questions", async |tx| {
+            assert_eq!(tx.next_questions(&["evolink", "other"]).await.unwrap().len(), 2);
+        }).await;
+        cheap(&store, db, "next_relayed", async |tx| {
+            assert_eq!(tx.next_relayed(&["evolink", "other"]).await.unwrap(), []);
+        }).await;
+        cheap(&store, db, "claim_relayed", async |tx| {
+            assert_eq!(tx.claim_relayed("evolink", later(3000), ("me", later(3045))).await.unwrap(), None);
+        }).await;
+        cheap(&store, db, "due_looks", async |tx| {
+            assert_eq!(tx.due_looks(later(86_400), 5).await.unwrap().len(), 5);
+        }).await;
+        cheap(&store, db, "next_look", async |tx| assert!(tx.next_look().await.unwrap().is_some())).await;
+        cheap(&store, db, "polls", async |tx| assert_eq!(tx.polls("evolink", "t77", 250).await.unwrap().len(), 1)).await;
+        cheap(&store, db, "end_watches", async |tx| tx.end_watches(&[&one()])).await;
+        cheap(&store, db, "save_watches", async |tx| save(tx, &[(one(), watch(true, None))])).await;
+        cheap(&store, db, "lock_tasks", async |tx| {
+            let known = tx.lock_tasks(vec![one(), id("evolink", "nobody")]).await.unwrap();
+            assert!(known[&one()].watch.is_some());
+        }).await;
+    }
+
+    async fn a_query_that_does_is_found_out(db: Db) {
+        let database = Database::fresh(db);
+        let store = filled(&database).await;
+        let mut tx = store.write().await.unwrap();
+        tx.next_look().await.unwrap();
+        let sql = "SELECT count(*) FROM watches WHERE state = 'x'";
+        match db {
+            Db::Sqlite => {
+                let steps = count_steps(&mut tx).await;
+                let On::Sqlite(on) = tx.on() else { panic!() };
+                sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut **on).await.unwrap();
+                assert!(steps.load(Ordering::Relaxed) > STEPS_MAX);
+            }
+            Db::Postgres => {
+                let before = rows_read(&mut tx).await;
+                let On::Postgres(on) = tx.on() else { panic!() };
+                sqlx::query(AssertSqlSafe(sql)).fetch_one(on.begun().await.unwrap()).await.unwrap();
+                assert!(rows_read(&mut tx).await - before > ROWS_MAX);
+            }
+        }
+    }
+}
