@@ -17,6 +17,7 @@ mod ask;
 mod cli;
 mod confirm;
 mod database;
+mod demo;
 mod discover;
 mod dispatch;
 mod end_to_end;
