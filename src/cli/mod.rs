@@ -10,6 +10,7 @@ use crate::config::{Config, Env};
 mod check;
 mod completions;
 mod console;
+mod demo;
 mod known;
 mod online;
 mod send;
@@ -39,6 +40,8 @@ enum Command {
     /// Run the service (this is also what `callboard` alone does)
     #[command(after_help = "Example:\n  callboard serve --config /etc/callboard.toml")]
     Serve,
+    /// See it work: the service beside simulated providers and places that are told
+    Demo(demo::Arguments),
     /// Read the configuration and report every mistake with its line
     Check(check::Arguments),
     /// Print the callback URL to put into a generation request
@@ -82,6 +85,7 @@ pub async fn run() -> ExitCode {
     let config = arguments.config;
     let done = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(config, &env).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
         Command::Check(arguments) => check::run(arguments, config, &env).await,
         Command::Url(arguments) => url::run(arguments, config, &env).await,
         Command::Send(arguments) => send::run(arguments, config, &env).await,

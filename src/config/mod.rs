@@ -218,13 +218,13 @@ fn dialled(address: SocketAddr) -> SocketAddr {
 pub struct Server {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Where management listens, if apart; then only callbacks and health are on `listen`.
+    /// Where management listens, if apart; then only callbacks, the relay and health are on `listen`.
     pub manage_listen: Option<SocketAddr>,
     /// What callback URLs begin with, without a slash at the end; `None` where not set.
     pub public_url: Option<String>,
     /// The administrator's key; `None` is one made on first start.
     pub admin_key: Option<Secret>,
-    /// The largest body of a callback, in bytes.
+    /// The largest body of a callback, or of a relayed request that makes a task, in bytes.
     pub max_body: usize,
     /// How long a stop may take.
     pub shutdown_timeout: Duration,

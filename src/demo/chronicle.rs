@@ -1,6 +1,6 @@
 //! What happened to each task and why, in words: from what was planned and what was told. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::journal::{Happening, Taken, TaskName, What};
@@ -8,24 +8,40 @@ use super::plan::{Calls, End, Plan, Says};
 use super::summary::{Row, Sink, Summary};
 use super::told::Told;
 use crate::domain::clock::Timestamp;
+use crate::domain::task::Status;
 
 /// So many characters are shown of what was written for others to read.
 const SHOWN: usize = 72;
+
+/// So many stories and events are remembered, the newest; of older ones only how many there were.
+const KEPT: usize = 10_000;
+/// Whom a message for people speaks of is looked for among so many tasks, the newest.
+const LOOKED_AT: usize = 256;
 
 /// Everything that was heard, and the lines that came of it.
 #[derive(Debug, Default)]
 pub struct Chronicle {
     stories: BTreeMap<TaskName, Story>,
-    /// Each event's type, by its id.
-    events: BTreeMap<String, String>,
+    /// The tasks in the order in which they were made.
+    order: VecDeque<TaskName>,
+    /// How many were made.
+    made: usize,
+    /// The stories that are not remembered any more.
+    past: BTreeMap<String, Row>,
+    /// The ids of the events, which are in the order of their times.
+    events: BTreeSet<String>,
+    /// How many events there were of each type.
+    kinds: BTreeMap<String, usize>,
     sinks: BTreeMap<&'static str, Sink>,
-    /// The events of tasks that no provider of ours made.
-    strangers: BTreeSet<String>,
+    /// How many events were of tasks that no provider of ours made.
+    strangers: usize,
 }
 
 /// What is known of one task.
 #[derive(Debug)]
 struct Story {
+    /// Which task it is, from 1.
+    number: usize,
     plan: Plan,
     calls_back: bool,
     /// How often its callback was tried, and whether one was taken.
@@ -34,8 +50,12 @@ struct Story {
     forged: bool,
     lost: bool,
     conflict: bool,
+    /// Whether it was said that the provider was asked and told the end, or denied a forged one.
     heard_the_end: bool,
+    heard_the_lie: bool,
     told: Option<Told>,
+    /// Whether its end was known by asking, before any true callback.
+    was_polled: bool,
     /// How many ends were told.
     ends: usize,
 }
@@ -46,8 +66,8 @@ impl Chronicle {
         let at = happening.at;
         match &happening.what {
             What::Made { task, plan, calls_back } => {
-                self.stories.insert(task.clone(), Story::new(plan.clone(), *calls_back));
-                vec![line(at, &task.source, &task.id, &format!("submitted: {}", foretold(plan, *calls_back)))]
+                self.begin(task, plan, *calls_back);
+                vec![self.of(task, at, &format!("submitted as {}: {}", task.id, foretold(plan, *calls_back)))]
             }
             What::Posted { task, says, status, attempt, taken, next_at } => {
                 if let Some(story) = self.stories.get_mut(task) {
@@ -59,52 +79,105 @@ impl Chronicle {
                 };
                 let again = if *attempt > 1 { format!(" (try {attempt})") } else { String::new() };
                 let how = how_taken(taken, *says, next_at.map(|next| next.since(at)));
-                vec![line(at, &task.source, &task.id, &format!("{who} `{}`{again}: {how}", status.as_str()))]
+                vec![self.of(task, at, &format!("{who} `{}`{again}: {how}", status.as_str()))]
             }
             What::Lost { task } => {
                 if let Some(story) = self.stories.get_mut(task) {
                     story.lost = true;
                 }
-                vec![line(at, &task.source, &task.id, "its callback is lost on the way")]
+                vec![self.of(task, at, "its callback is lost on the way")]
             }
             What::Asked { task, status } => {
-                let Some(story) = self.stories.get_mut(task) else { return Vec::new() };
-                // Of all the questions, the one that is news.
-                if !status.is_terminal() || story.told.is_some() || story.heard_the_end {
-                    return Vec::new();
-                }
-                story.heard_the_end = true;
-                vec![line(at, &task.source, &task.id, &format!("asked, it is `{}`", status.as_str()))]
+                let is_news = self.stories.get_mut(task).is_some_and(|story| story.asked(*status));
+                let said = format!("asked, the provider says `{}`", status.as_str());
+                if is_news { vec![self.of(task, at, &said)] } else { Vec::new() }
             }
             What::Told { sink, event } => self.told(at, sink, event),
             What::Got { sink, line: text, taken } => {
                 self.sink(sink, *taken);
                 let what = if *taken { "got" } else { "refused" };
-                vec![line(at, sink, what, &short(text))]
+                vec![line(at, self.spoken_of(text), sink, &format!("{what} {}", short(text)))]
             }
+            What::Judged { task, outcome, detail } => {
+                vec![self.of(task, at, &format!("the forged callback is `{outcome}`: {detail}"))]
+            }
+            What::Failed { task, destination, attempt, reason, next_at } => {
+                let next = match next_at {
+                    Some(next) => format!("again in {}", span(next.since(at))),
+                    None => "given up".to_owned(),
+                };
+                let text = format!("{destination}, try {attempt}: {reason}; {next}");
+                vec![line(at, task.as_ref().and_then(|task| self.number(task)), "callboard", &text)]
+            }
+            What::Troubled { trouble, lasts } => {
+                let text = match lasts {
+                    Some(lasts) => format!("{} for {}", trouble.what(), span(*lasts)),
+                    None => format!("no more: {}", trouble.what()),
+                };
+                vec![line(at, None, "trouble", &text)]
+            }
+        }
+    }
+
+    fn begin(&mut self, task: &TaskName, plan: &Plan, calls_back: bool) {
+        self.made += 1;
+        self.stories.insert(task.clone(), Story::new(self.made, plan.clone(), calls_back));
+        self.order.push_back(task.clone());
+        if self.order.len() <= KEPT {
+            return;
+        }
+        let Some(oldest) = self.order.pop_front() else { return };
+        match self.stories.remove(&oldest) {
+            Some(story) if story.told.is_some() => {
+                story.count(self.past.entry(oldest.source.clone()).or_insert_with(|| Row::new(&oldest.source)));
+            }
+            Some(story) => {
+                self.order.push_back(oldest.clone());
+                self.stories.insert(oldest, story);
+            }
+            None => {}
         }
     }
 
     fn told(&mut self, at: Timestamp, sink: &'static str, event: &Told) -> Vec<String> {
         self.sink(sink, true);
-        if self.events.insert(event.event_id.clone(), event.kind.clone()).is_some() {
+        if !self.events.insert(event.event_id.clone()) {
             return Vec::new();
         }
+        if self.events.len() > KEPT {
+            self.events.pop_first();
+        }
+        *self.kinds.entry(event.kind.clone()).or_default() += 1;
         let Some(task) = &event.task else {
-            return vec![line(at, sink, "got", &event.kind)];
+            return vec![line(at, None, sink, &format!("got {}", event.kind))];
         };
-        let mut lines = vec![line(at, sink, "got", &format!("{} of {}{}", event.kind, task.id, how_known(event)))];
+        let mut lines = vec![line(at, self.number(task), sink, &format!("got {}{}", event.kind, how_known(event)))];
         let Some(story) = self.stories.get_mut(task) else {
-            self.strangers.insert(event.event_id.clone());
+            self.strangers += 1;
             return lines;
         };
         story.conflict |= event.kind == "task.conflict";
         if event.is_the_end() {
-            story.ends += 1;
-            story.told.get_or_insert_with(|| event.clone());
-            lines.push(line(at, &task.source, &task.id, &format!("= {}", story.why())));
+            story.ended(event);
+            let why = story.why();
+            lines.push(self.of(task, at, &format!("= {why}")));
         }
         lines
+    }
+
+    /// The line of a task that its provider writes.
+    fn of(&self, task: &TaskName, at: Timestamp, text: &str) -> String {
+        line(at, self.number(task), &task.source, text)
+    }
+
+    fn number(&self, task: &TaskName) -> Option<usize> {
+        self.stories.get(task).map(|story| story.number)
+    }
+
+    /// The task whose id is in a text.
+    fn spoken_of(&self, text: &str) -> Option<usize> {
+        let task = self.order.iter().rev().take(LOOKED_AT).find(|task| text.contains(&task.id))?;
+        self.number(task)
     }
 
     fn sink(&mut self, sink: &'static str, taken: bool) {
@@ -119,32 +192,28 @@ impl Chronicle {
 
     /// How many tasks were submitted, and how many of them have not been told an end.
     pub fn counts(&self) -> (usize, usize) {
-        (self.stories.len(), self.stories.values().filter(|story| story.told.is_none()).count())
+        (self.made, self.stories.values().filter(|story| story.told.is_none()).count())
     }
 
     /// Everything in numbers.
     pub fn summary(&self) -> Summary {
-        let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+        let mut rows = self.past.clone();
         for (task, story) in &self.stories {
-            let row = rows.entry(&task.source).or_insert_with(|| Row::new(&task.source));
-            story.count(row);
-        }
-        let mut events: BTreeMap<String, usize> = BTreeMap::new();
-        for kind in self.events.values() {
-            *events.entry(kind.clone()).or_default() += 1;
+            story.count(rows.entry(task.source.clone()).or_insert_with(|| Row::new(&task.source)));
         }
         Summary {
             rows: rows.into_values().collect(),
-            events,
+            events: self.kinds.clone(),
             sinks: self.sinks.clone(),
-            strangers: self.strangers.len(),
+            strangers: self.strangers,
         }
     }
 }
 
 impl Story {
-    fn new(plan: Plan, calls_back: bool) -> Self {
+    fn new(number: usize, plan: Plan, calls_back: bool) -> Self {
         Self {
+            number,
             plan,
             calls_back,
             tries: 0,
@@ -153,7 +222,9 @@ impl Story {
             lost: false,
             conflict: false,
             heard_the_end: false,
+            heard_the_lie: false,
             told: None,
+            was_polled: false,
             ends: 0,
         }
     }
@@ -169,14 +240,27 @@ impl Story {
         }
     }
 
+    /// Whether it is news what the provider answers: the end, and that what was forged is not true.
+    fn asked(&mut self, status: Status) -> bool {
+        let is_new = match status.is_terminal() {
+            true => !std::mem::replace(&mut self.heard_the_end, true),
+            false => self.forged && !std::mem::replace(&mut self.heard_the_lie, true),
+        };
+        is_new && self.told.is_none()
+    }
+
+    fn ended(&mut self, event: &Told) {
+        self.ends += 1;
+        if self.told.is_none() {
+            self.was_polled = event.observed_via.as_deref() == Some("poll") && !self.taken;
+            self.told = Some(event.clone());
+        }
+    }
+
     /// Whether what was told is not what was planned.
     fn mismatch(&self) -> bool {
         let is_other = |told: &Told| told.forged || told.status != Some(self.plan.end.told());
         self.ends > 1 || self.told.as_ref().is_some_and(is_other)
-    }
-
-    fn was_polled(&self) -> bool {
-        self.told.as_ref().is_some_and(|told| told.observed_via.as_deref() == Some("poll"))
     }
 
     fn count(&self, row: &mut Row) {
@@ -191,7 +275,7 @@ impl Story {
             _ => row.cancelled += 1,
         }
         row.called_back += usize::from(self.taken);
-        row.polled += usize::from(self.was_polled());
+        row.polled += usize::from(self.was_polled);
         row.forged += usize::from(self.forged);
         row.forged_caught += usize::from(self.forged && !self.mismatch());
         row.conflicts += usize::from(self.conflict);
@@ -214,7 +298,7 @@ impl Story {
     }
 
     fn reason(&self) -> &'static str {
-        if self.was_polled() {
+        if self.was_polled {
             return match self.plan.calls {
                 _ if !self.calls_back => "nobody calls back for it, so the provider was asked",
                 _ if self.lost => "its callback was lost, so the provider was asked",
@@ -237,11 +321,12 @@ impl Story {
     }
 }
 
-/// `12:00:03  evolink     task-1  text`.
-fn line(at: Timestamp, who: &str, which: &str, text: &str) -> String {
+/// `12:00:03  #7    evolink     text`.
+fn line(at: Timestamp, number: Option<usize>, who: &str, text: &str) -> String {
     let written = at.to_string();
     let time = written.get(11..19).unwrap_or(&written);
-    format!("{time}  {who:<10}  {which}  {text}")
+    let number = number.map(|number| format!("#{number}")).unwrap_or_default();
+    format!("{time}  {number:<4}  {who:<10}  {text}")
 }
 
 fn foretold(plan: &Plan, calls_back: bool) -> String {

@@ -19,6 +19,8 @@ pub struct Faults {
     pub answers_lost: bool,
     /// Its callbacks are lost: it neither posts them nor tries again.
     pub callbacks_cut: bool,
+    /// No callback to Callboard gets through: each try fails, and is made again as its documents say.
+    pub way_blocked: bool,
     /// It takes so long over every answer, on the real clock.
     pub latency: Duration,
 }

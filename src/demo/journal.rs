@@ -1,9 +1,12 @@
 //! What happens in the simulation, told to whoever narrates it.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::plan::{Plan, Says};
 use super::told::Told;
+use super::trouble::Trouble;
 use crate::domain::clock::Timestamp;
 use crate::domain::task::Status;
 
@@ -71,6 +74,35 @@ pub enum What {
         /// Whether it was taken.
         taken: bool,
     },
+    /// The service says what became of a forged callback.
+    Judged {
+        /// The task it spoke of.
+        task: TaskName,
+        /// Its `outcome`, as the API has it.
+        outcome: String,
+        /// Why.
+        detail: String,
+    },
+    /// The service says that a delivery did not go through.
+    Failed {
+        /// The task it speaks of; `None` where it speaks of none.
+        task: Option<TaskName>,
+        /// The destination.
+        destination: String,
+        /// Which try it was, from 1.
+        attempt: u32,
+        /// Why.
+        reason: String,
+        /// When it is tried again; `None` where it is not.
+        next_at: Option<Timestamp>,
+    },
+    /// A trouble begins or ends.
+    Troubled {
+        /// What goes wrong.
+        trouble: Trouble,
+        /// How long it lasts, where it begins.
+        lasts: Option<Duration>,
+    },
 }
 
 /// A task: whose, and which.
@@ -85,7 +117,7 @@ pub struct TaskName {
 /// How a callback was taken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Taken {
-    /// With 2xx; and the `outcome` of the answer, where it has one.
+    /// With 2xx; and the `outcome` of the answer, where it has one, in words.
     Well(Option<String>),
     /// With another status.
     Badly(u16),

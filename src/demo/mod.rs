@@ -31,6 +31,7 @@ mod submission;
 mod summary;
 mod task;
 mod told;
+mod trouble;
 
 pub use chronicle::Chronicle;
 pub use draw::Weights;
@@ -44,6 +45,7 @@ pub use submission::{Submission, Submissions};
 pub use summary::{Row, Sink, Summary};
 pub use task::{FORGED_HOST, SimulatedTask};
 pub use told::Told;
+pub use trouble::Trouble;
 
 use provider::Surroundings;
 

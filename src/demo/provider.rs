@@ -31,6 +31,8 @@ use crate::shutdown::Lifecycle;
 
 mod answers;
 
+/// So many tasks are kept, the newest.
+const KEPT: usize = 10_000;
 /// How long the driver rests where nothing is due; a new task ends its rest.
 const REST_MAX: Duration = Duration::from_secs(60);
 
@@ -67,14 +69,20 @@ impl fmt::Debug for SimulatedProvider {
 /// What it remembers.
 struct State {
     rng: StdRng,
-    tasks: Vec<SimulatedTask>,
-    places: HashMap<String, usize>,
+    /// The newest, in order.
+    tasks: VecDeque<SimulatedTask>,
+    /// The number of each, from 0.
+    numbers: HashMap<String, usize>,
+    /// How many are not kept any more.
+    dropped: usize,
     agenda: Agenda,
     log: Log,
     /// By idempotency key: the body it came with, and the answer.
     idempotent: HashMap<String, (Bytes, Bytes)>,
     /// Plans by prompt or model.
     given: HashMap<String, Plan>,
+    /// Plans by prompt, each for one task.
+    foreseen: HashMap<String, Plan>,
     /// Plans of the next tasks.
     next: VecDeque<Plan>,
 }
@@ -94,12 +102,14 @@ impl SimulatedProvider {
         let port = Port::bind()?;
         let state = State {
             rng: StdRng::seed_from_u64(seed),
-            tasks: Vec::new(),
-            places: HashMap::new(),
+            tasks: VecDeque::new(),
+            numbers: HashMap::new(),
+            dropped: 0,
             agenda: Agenda::default(),
             log: Log::default(),
             idempotent: HashMap::new(),
             given: HashMap::new(),
+            foreseen: HashMap::new(),
             next: VecDeque::new(),
         };
         let provider = Arc::new(Self {
@@ -169,6 +179,11 @@ impl SimulatedProvider {
         self.state().given.insert(prompt_or_model.to_owned(), plan);
     }
 
+    /// The next task with this prompt gets this plan.
+    pub(super) fn foresee(&self, prompt: &str, plan: Plan) {
+        self.state().foreseen.insert(prompt.to_owned(), plan);
+    }
+
     /// Every request that came, in order; of very many the newest.
     pub fn requests(&self) -> Vec<Request> {
         self.state().log.all()
@@ -180,9 +195,9 @@ impl SimulatedProvider {
         let _ = self.asked.subscribe().wait_for(|count| *count >= many).await;
     }
 
-    /// Every task it made, in order.
+    /// Every task it made, in order; of very many the newest.
     pub fn tasks(&self) -> Vec<SimulatedTask> {
-        self.state().tasks.clone()
+        self.state().tasks.iter().cloned().collect()
     }
 
     /// When it posts something next; `None` where nothing is planned.
@@ -234,11 +249,7 @@ impl SimulatedProvider {
         headers.push(("content-type", "application/json".to_owned()));
         let url = &self.behind(url);
         let request = egress::Post { url, headers, body: Bytes::from(body.to_string()) };
-        let taken = match self.egress.post(request, self.callback_timeout).await {
-            Ok(answer) if (200..300).contains(&answer.status) => Taken::Well(outcome(&answer.body)),
-            Ok(answer) => Taken::Badly(answer.status),
-            Err(error) => Taken::NotAtAll(error.to_string()),
-        };
+        let taken = self.send(request).await;
         let (now, attempt, says) = (self.clock.now(), post.attempt, post.says);
         let next_at = match taken {
             Taken::Well(_) => None,
@@ -248,9 +259,21 @@ impl SimulatedProvider {
         self.journal.tell(now, What::Posted { task: name, says, status: moment.status, attempt, taken, next_at });
     }
 
+    async fn send(&self, request: egress::Post<'_>) -> Taken {
+        if self.faults().way_blocked {
+            return Taken::NotAtAll("no way through".to_owned());
+        }
+        match self.egress.post(request, self.callback_timeout).await {
+            Ok(answer) if (200..300).contains(&answer.status) => Taken::Well(outcome(&answer.body)),
+            Ok(answer) => Taken::Badly(answer.status),
+            Err(error) => Taken::NotAtAll(error.to_string()),
+        }
+    }
+
     fn task(&self, id: &str) -> Option<SimulatedTask> {
         let state = self.state();
-        state.places.get(id).map(|place| state.tasks[*place].clone())
+        let place = state.numbers.get(id)?.checked_sub(state.dropped)?;
+        state.tasks.get(place).cloned()
     }
 
     fn task_name(&self, id: &str) -> TaskName {
@@ -311,8 +334,10 @@ impl Answers for SimulatedProvider {
     }
 }
 
-/// The `outcome` that Callboard answers a callback with.
+/// The `outcome` that Callboard answers a callback with; and that it made no event, where one could expect it.
 fn outcome(body: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
-    body["outcome"].as_str().map(str::to_owned)
+    let outcome = body["outcome"].as_str()?;
+    let waits = outcome == "accepted" && body["event_id"].is_null();
+    Some(if waits { format!("{outcome}, no event yet") } else { outcome.to_owned() })
 }

@@ -54,7 +54,7 @@ impl Iterator for Submissions {
         let provider = self.providers.iter().find(|provider| provider.name() == example.source)?;
         let plan = draw::plan(&mut self.rng, &self.weights, provider.habits());
         let (body, prompt) = example.take(self.number);
-        provider.plan_for(&prompt, plan.clone());
+        provider.foresee(&prompt, plan.clone());
         let campaign = ["spring", "summer", "autumn"][self.rng.random_range(0..3)];
         Some(Submission {
             source: example.source,

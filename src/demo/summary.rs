@@ -33,7 +33,7 @@ pub struct Row {
     pub open: usize,
     /// Of how many a true callback was taken.
     pub called_back: usize,
-    /// The end of how many was known by asking.
+    /// The end of how many was known by asking, before any true callback.
     pub polled: usize,
     /// For how many somebody forged a callback.
     pub forged: usize,

@@ -1,5 +1,7 @@
 //! A task as a simulated provider keeps it, and what it says of one at a moment.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use url::Url;
 
@@ -9,6 +11,8 @@ use crate::domain::task::Status;
 
 /// The host of every link that was made up by a forger.
 pub const FORGED_HOST: &str = "forged.example.com";
+/// How long EvoLink says that a task will take (its example; the others say nothing).
+pub(super) const ESTIMATE: Duration = Duration::from_secs(180);
 /// The host of every true result.
 const RESULT_HOST: &str = "results.example.com";
 
@@ -44,6 +48,8 @@ pub struct SimulatedTask {
     pub ends_at: Timestamp,
     /// Where it calls back.
     pub callback_url: Option<Url>,
+    /// How long the provider says that it will take, by its own clock.
+    pub(super) estimate: Duration,
     pub(super) order: Order,
 }
 

@@ -56,17 +56,20 @@ pub struct Pace {
     next_micros: i64,
     /// How much may go at once.
     burst_micros: i64,
+    /// Whether that counts within the rate.
+    is_even: bool,
 }
 
 impl Pace {
     /// One that has let nothing through yet.
     pub fn new(rate: Rate) -> Self {
-        Self { rate, next_micros: 0, burst_micros: BURST_MICROS }
+        Self { rate, next_micros: 0, burst_micros: BURST_MICROS, is_even: false }
     }
 
-    /// One without bursts: in no second more than the rate says.
+    /// One that goes beyond the rate in no second: what goes at once is a fiftieth of it at most, so that who
+    /// keeps to it need not wake for each, and is left out of the rest.
     pub fn even(rate: Rate) -> Self {
-        Self { burst_micros: 0, ..Self::new(rate) }
+        Self { burst_micros: BURST_MICROS / EVEN_PARTS, is_even: true, ..Self::new(rate) }
     }
 
     /// What it keeps to.
@@ -76,7 +79,9 @@ impl Pace {
 
     fn spacing_micros(&self) -> i64 {
         let per = i64::try_from(self.rate.per.as_micros()).unwrap_or(i64::MAX);
-        (per / i64::from(self.rate.count)).max(1)
+        let spacing = (per / i64::from(self.rate.count)).max(1);
+        let bursts = self.is_even && spacing < self.burst_micros;
+        if bursts { spacing * EVEN_PARTS / (EVEN_PARTS - 1) + 1 } else { spacing }
     }
 
     /// How many may go now; at most one burst.
@@ -113,12 +118,33 @@ impl Pace {
     }
 }
 
+/// Of an even pace one of so many parts may go at once.
+const EVEN_PARTS: i64 = 50;
 /// How much may go at once: one second's worth.
 const BURST_MICROS: i64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_even_pace_is_not_gone_beyond_in_any_second() {
+        for count in [1, 5, 49, 51, 200, 2000] {
+            let mut pace = Pace::even(Rate { count, per: Duration::from_secs(1) });
+            let mut gone: Vec<i64> = Vec::new();
+            for millis in 0..3000 {
+                let now = Timestamp(1_775_001_600_000 + millis);
+                while pace.take(now).is_ok() {
+                    gone.push(millis);
+                }
+            }
+            let count = count as usize;
+            let most =
+                gone.iter().map(|at| gone.iter().filter(|other| (*at..at + 1000).contains(*other)).count()).max();
+            assert!(most <= Some(count), "{most:?} of {count}");
+            assert!(gone.len() >= count * 3 * 95 / 100, "{} of {count} a second", gone.len());
+        }
+    }
 
     #[test]
     fn rates_are_read_and_bad_ones_explained() {

@@ -54,6 +54,9 @@ impl Tx {
     /// As the database gives them.
     pub async fn open_intent(&mut self, new: &NewIntent) -> Result<Intent> {
         let metadata = serde_json::to_string(&new.metadata).unwrap_or_default();
+        if new.idempotency_key.is_none() {
+            return Ok(self.insert_intent(new, metadata));
+        }
         let latest = |column: &str| {
             format!("{column} = CASE WHEN intents.task_id IS NULL THEN excluded.{column} ELSE intents.{column} END")
         };
@@ -78,6 +81,25 @@ impl Tx {
         ];
         let row = self.fetch_one(sql, values).await?;
         read(&row.ok_or(Error::Corrupt { column: "id" })?)
+    }
+
+    /// One that cannot have come before: a single write, which needs no transaction around it.
+    fn insert_intent(&mut self, new: &NewIntent, metadata: String) -> Intent {
+        let one = |text: Option<String>| std::iter::once(text);
+        let given = Given::rows(1)
+            .text("id", one(Some(new.id.to_string())))
+            .text("source", one(Some(new.source.clone())))
+            .text("metadata", one(Some(metadata)))
+            .text("sealed_key", one(new.sealed_key.clone()))
+            .text("client_url", one(new.client_url.clone()))
+            .int("created_at", std::iter::once(new.created_at.0));
+        self.bulk(
+            given,
+            "INSERT INTO intents (id, source, metadata, sealed_key, client_url, created_at, called_back)
+             SELECT id, source, metadata, sealed_key, client_url, created_at, 0 FROM given",
+        );
+        let NewIntent { id, source, metadata, sealed_key, client_url, .. } = new.clone();
+        Intent { id, source, metadata, sealed_key, client_url, status: None, task_id: None, called_back: false }
     }
 
     /// These intents, as far as they are known, locked until the transaction ends.

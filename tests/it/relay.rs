@@ -295,7 +295,7 @@ both! {
         }
     }
 
-    async fn one_client_that_hangs_delays_no_other_and_is_tried_again(db: Db) {
+    async fn one_client_that_fails_delays_no_other_and_is_tried_again(db: Db) {
         let mut scene = scene(db, true).await;
         let (bad, good) = (Sink::scripted(|_| Reply::status(500)).await, Sink::start().await);
         for client in [&bad, &good] {

@@ -160,6 +160,16 @@ async fn an_answer_without_a_body_has_none() {
     assert_eq!(provider.requests()[0].header("content-length"), None);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_says_how_long_the_body_would_be() {
+    let provider = Sink::scripted(|_| Reply::Head("content-length: 42\r\n".into())).await;
+    let app = app(&provider.host()).await;
+    let got = answer(relayed(&app, "HEAD", "/evolink/v1/x")).await.expect(200);
+    assert_eq!((got.header("content-length"), got.bytes.as_slice()), (Some("42"), &b""[..]));
+    // The connection is as good as before.
+    answer(relayed(&app, "HEAD", "/evolink/v1/x")).await.expect(200);
+}
+
 /// Both bodies are passed on while they come: neither side could go on otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_stream_both_ways() {

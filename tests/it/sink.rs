@@ -14,6 +14,8 @@ use tokio::task::{JoinHandle, JoinSet};
 pub(crate) enum Reply {
     /// An answer: status, header lines each with its CRLF, body.
     Answer(u16, String, Vec<u8>),
+    /// 200 with these header lines, and no body whatever they say.
+    Head(String),
     /// Nothing, until the test releases it; then 200.
     Hang,
     /// The end of the connection.
@@ -146,6 +148,10 @@ async fn serve(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
         state.count.send_modify(|count| *count += 1);
         let (status, headers, body) = match reply {
             Reply::Answer(status, headers, body) => (status, headers, body),
+            Reply::Head(headers) => {
+                stream.write_all(format!("HTTP/1.1 200 x\r\n{headers}\r\n").as_bytes()).await?;
+                continue;
+            }
             Reply::Close => return Ok(()),
             Reply::Hang => {
                 let mut released = state.released.subscribe();

@@ -1,3 +1,4 @@
+use super::super::trouble::Trouble;
 use super::*;
 use crate::domain::task::Status;
 
@@ -51,18 +52,20 @@ fn a_task_is_narrated_from_its_plan_to_its_end() {
         posted(Says::TheEnd, Status::Completed, 1, Taken::Badly(503)),
         posted(Says::TheEnd, Status::Completed, 2, accepted()),
         told("evolink", "evt_1", Status::Completed, "callback"),
-        What::Got { sink: "slack", line: "kling-o3 is completed".to_owned(), taken: true },
+        What::Got { sink: "slack", line: "kling-o3 is completed (task-1)".to_owned(), taken: true },
+        What::Got { sink: "slack", line: "a test".to_owned(), taken: true },
     ]
     .into_iter()
     .flat_map(|what| hear(&mut chronicle, what))
     .collect();
     let expected = [
-        "00:00:00  evolink     task-1  submitted: after 1 m 2 s completed, with a callback",
-        "00:00:00  evolink     task-1  it calls back `completed`: HTTP 503, again in 1 s",
-        "00:00:00  evolink     task-1  it calls back `completed` (try 2): accepted",
-        "00:00:00  webhook     got  task.completed of task-1, known by callback, confirmed",
-        "00:00:00  evolink     task-1  = completed, as it was: it called back until it was heard",
-        "00:00:00  slack       got  kling-o3 is completed",
+        "00:00:00  #1    evolink     submitted as task-1: after 1 m 2 s completed, with a callback",
+        "00:00:00  #1    evolink     it calls back `completed`: HTTP 503, again in 1 s",
+        "00:00:00  #1    evolink     it calls back `completed` (try 2): accepted",
+        "00:00:00  #1    webhook     got task.completed, known by callback, confirmed",
+        "00:00:00  #1    evolink     = completed, as it was: it called back until it was heard",
+        "00:00:00  #1    slack       got kling-o3 is completed (task-1)",
+        "00:00:00        slack       got a test",
     ];
     assert_eq!(lines, expected);
     assert_eq!(chronicle.counts(), (1, 0));
@@ -89,6 +92,84 @@ fn the_reason_is_what_was_planned_and_how_it_became_known() {
 }
 
 #[test]
+fn who_called_back_is_not_counted_as_known_by_asking_though_the_provider_confirmed_it() {
+    let mut chronicle = Chronicle::default();
+    hear(&mut chronicle, made("evolink", plan(Calls::Normal)));
+    hear(&mut chronicle, posted(Says::TheEnd, Status::Completed, 1, accepted()));
+    hear(&mut chronicle, told("evolink", "evt_1", Status::Completed, "poll"));
+    assert_eq!(chronicle.why(&name("evolink")).unwrap(), "completed, as it was: it called back once");
+    let row = chronicle.summary().total();
+    assert_eq!((row.called_back, row.polled), (1, 0));
+}
+
+#[test]
+fn a_forgery_is_narrated_with_what_the_provider_says_and_what_becomes_of_it() {
+    let mut chronicle = Chronicle::default();
+    hear(&mut chronicle, made("evolink", Plan { end: End::failed("service_error", "x"), ..plan(Calls::Forged) }));
+    hear(&mut chronicle, posted(Says::Forgery, Status::Completed, 1, accepted()));
+    let asked = |status| What::Asked { task: name("evolink"), status };
+    let lines = hear(&mut chronicle, asked(Status::Processing));
+    assert_eq!(lines, ["00:00:00  #1    evolink     asked, the provider says `processing`"]);
+    assert_eq!(hear(&mut chronicle, asked(Status::Processing)), Vec::<String>::new());
+    let (outcome, detail) = ("disputed".to_owned(), "it was denied".to_owned());
+    let lines = hear(&mut chronicle, What::Judged { task: name("evolink"), outcome, detail });
+    assert_eq!(lines, ["00:00:00  #1    evolink     the forged callback is `disputed`: it was denied"]);
+}
+
+#[test]
+fn troubles_and_deliveries_that_fail_are_told() {
+    let mut chronicle = Chronicle::default();
+    hear(&mut chronicle, made("evolink", plan(Calls::Normal)));
+    let failed = |task, next_at| What::Failed {
+        task,
+        destination: "webhook".to_owned(),
+        attempt: 2,
+        reason: "answered 503".to_owned(),
+        next_at,
+    };
+    let next_at = Some(START.after(Duration::from_millis(250)));
+    for (what, line) in [
+        (
+            What::Troubled { trouble: Trouble::SlackBusy, lasts: Some(Duration::from_secs(3)) },
+            "00:00:00        trouble     slack takes no messages for 3 s",
+        ),
+        (
+            What::Troubled { trouble: Trouble::NoWay("evolink"), lasts: None },
+            "00:00:00        trouble     no more: no callback of evolink gets through",
+        ),
+        (
+            failed(Some(name("evolink")), next_at),
+            "00:00:00  #1    callboard   webhook, try 2: answered 503; again in 250 ms",
+        ),
+        (failed(None, None), "00:00:00        callboard   webhook, try 2: answered 503; given up"),
+    ] {
+        assert_eq!(hear(&mut chronicle, what), [line]);
+    }
+}
+
+#[test]
+fn what_is_long_past_is_only_counted() {
+    let task = |number: usize| TaskName { source: "evolink".to_owned(), id: format!("task-{number}") };
+    let mut chronicle = Chronicle::default();
+    for number in 0..KEPT + 5 {
+        hear(&mut chronicle, What::Made { task: task(number), plan: plan(Calls::Normal), calls_back: true });
+        let What::Told { sink, event } = told("evolink", &format!("evt_{number:09}"), Status::Completed, "poll") else {
+            unreachable!()
+        };
+        // The first one is not told of, and therefore not forgotten.
+        if number > 0 {
+            hear(&mut chronicle, What::Told { sink, event: Told { task: Some(task(number)), ..event } });
+        }
+    }
+    assert_eq!((chronicle.stories.len(), chronicle.events.len()), (KEPT + 1, KEPT));
+    assert!(chronicle.stories.contains_key(&task(0)) && !chronicle.stories.contains_key(&task(1)));
+    let summary = chronicle.summary();
+    let row = summary.total();
+    assert_eq!((row.submitted, row.completed, row.open, row.mismatches), (KEPT + 5, KEPT + 4, 1, 0));
+    assert_eq!((summary.events["task.completed"], chronicle.counts()), (KEPT + 4, (KEPT + 5, 1)));
+}
+
+#[test]
 fn a_lost_callback_is_why_the_provider_was_asked() {
     let mut chronicle = Chronicle::default();
     hear(&mut chronicle, made("evolink", plan(Calls::Normal)));
@@ -97,7 +178,7 @@ fn a_lost_callback_is_why_the_provider_was_asked() {
     assert_eq!(hear(&mut chronicle, asked(Status::Processing)), Vec::<String>::new());
     assert_eq!(
         hear(&mut chronicle, asked(Status::Completed)),
-        ["00:00:00  evolink     task-1  asked, it is `completed`"]
+        ["00:00:00  #1    evolink     asked, the provider says `completed`"]
     );
     assert_eq!(hear(&mut chronicle, asked(Status::Completed)), Vec::<String>::new());
     hear(&mut chronicle, told("evolink", "evt_1", Status::Completed, "poll"));

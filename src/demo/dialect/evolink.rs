@@ -117,7 +117,11 @@ impl Dialect for EvoLink {
                 "object": object,
                 "progress": moment.progress,
                 "status": status,
-                "task_info": {"can_cancel": true, "estimated_time": 180, "video_duration": order.seconds},
+                "task_info": {
+                    "can_cancel": true,
+                    "estimated_time": task.estimate.as_secs().max(1),
+                    "video_duration": order.seconds,
+                },
                 "type": order.kind,
                 "usage": {
                     "billing_rule": "per_second",

@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use super::super::plan::{End, Plan, Says, Tempo};
+use super::super::task::ESTIMATE;
 use super::*;
 use crate::domain::task::Status;
 
@@ -25,7 +26,15 @@ fn task(name: &str, path: &str, id: &str, body: &Value, end: End) -> SimulatedTa
     let plan = Plan { end, ..Plan::default() };
     let order = order(name, path, body).unwrap();
     let ends_at = CREATED.after(plan.ends_after());
-    SimulatedTask { id: id.to_owned(), plan, created_at: CREATED, ends_at, callback_url: None, order }
+    SimulatedTask {
+        id: id.to_owned(),
+        plan,
+        created_at: CREATED,
+        ends_at,
+        callback_url: None,
+        estimate: ESTIMATE,
+        order,
+    }
 }
 
 /// What is said so many seconds after the creation; the ordinary task ends after 62.

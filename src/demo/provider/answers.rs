@@ -4,14 +4,14 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use url::{Host, Url, form_urlencoded};
 
-use super::{SimulatedProvider, State};
+use super::{KEPT, SimulatedProvider, State};
 use crate::demo::dialect::{Question, Refusal};
 use crate::demo::draw;
 use crate::demo::faults::BatchFault;
 use crate::demo::journal::What;
 use crate::demo::listener::{Asked, Reply};
 use crate::demo::requests::KeySeen;
-use crate::demo::task::{Moment, Order, SimulatedTask};
+use crate::demo::task::{ESTIMATE, Moment, Order, SimulatedTask};
 use crate::domain::clock::Timestamp;
 use crate::egress::inside;
 
@@ -91,11 +91,12 @@ impl SimulatedProvider {
     fn make(&self, state: &mut State, order: Order, callback_url: Option<Url>, now: Timestamp) -> SimulatedTask {
         let given = state.given.get(&order.prompt).or_else(|| state.given.get(&order.model)).cloned();
         let plan = given
+            .or_else(|| state.foreseen.remove(&order.prompt))
             .or_else(|| state.next.pop_front())
             .unwrap_or_else(|| draw::plan(&mut state.rng, &self.weights, self.dialect.habits()));
         let id = loop {
             let id = self.dialect.new_id(&order, &mut state.rng, now);
-            if !state.places.contains_key(&id) {
+            if !state.numbers.contains_key(&id) {
                 break id;
             }
         };
@@ -103,9 +104,16 @@ impl SimulatedProvider {
             state.agenda.plan(&id, &plan, now, self.tempo);
         }
         let ends_at = now.after(self.tempo.on_the_clock(plan.ends_after()));
-        let task = SimulatedTask { id: id.clone(), plan, created_at: now, ends_at, callback_url, order };
-        state.places.insert(id, state.tasks.len());
-        state.tasks.push(task.clone());
+        let estimate = self.tempo.on_the_clock(ESTIMATE);
+        let task = SimulatedTask { id: id.clone(), plan, created_at: now, ends_at, callback_url, estimate, order };
+        if state.tasks.len() == KEPT
+            && let Some(oldest) = state.tasks.pop_front()
+        {
+            state.numbers.remove(&oldest.id);
+            state.dropped += 1;
+        }
+        state.numbers.insert(id, state.dropped + state.tasks.len());
+        state.tasks.push_back(task.clone());
         task
     }
 

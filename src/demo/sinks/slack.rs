@@ -83,6 +83,7 @@ impl SlackSink {
 
     fn take(&self, asked: &Asked) -> Reply {
         let read = if asked.path == PATH { message(asked) } else { Err((404, "no_service")) };
+        let line = read.as_ref().map(|message| first_line(message).to_owned()).unwrap_or_default();
         let answer = match (read, self.state().answer) {
             (Err((status, word)), _) => Err((status, word, None)),
             (Ok(_), SlackAnswer::NoService) => Err((404, "no_service", None)),
@@ -91,20 +92,20 @@ impl SlackSink {
         };
         match answer {
             Ok(message) => {
-                self.tell(first_line(&message), true);
+                self.tell(line, true);
                 keep(&mut self.state().received, message);
                 Reply::text(200, "ok")
             }
             Err((status, word, wait)) => {
-                self.tell(word, false);
+                self.tell(if line.is_empty() { word.to_owned() } else { format!("{line}: {word}") }, false);
                 let headers = wait.map(|wait| ("retry-after", wait.as_secs().to_string()));
                 Reply::Answer { status, headers: headers.into_iter().collect(), body: word.as_bytes().to_vec() }
             }
         }
     }
 
-    fn tell(&self, line: &str, taken: bool) {
-        self.journal.tell(self.clock.now(), What::Got { sink: NAME, line: line.to_owned(), taken });
+    fn tell(&self, line: String, taken: bool) {
+        self.journal.tell(self.clock.now(), What::Got { sink: NAME, line, taken });
     }
 }
 

@@ -111,7 +111,10 @@ impl WebhookSink {
             now,
             match (checked, Told::read(&event)) {
                 (Err(why), _) => refused(why.to_owned()),
-                (Ok(()), _) if !(200..300).contains(&status) => refused(format!("answered {status}")),
+                (Ok(()), event) if !(200..300).contains(&status) => refused(match event {
+                    Some(Told { kind, task: Some(task), .. }) => format!("{kind} of {}: answered {status}", task.id),
+                    _ => format!("answered {status}"),
+                }),
                 (Ok(()), Some(event)) => What::Told { sink: NAME, event },
                 (Ok(()), None) => refused("no event".to_owned()),
             },

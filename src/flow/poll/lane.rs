@@ -8,6 +8,7 @@ use super::listing::Listing;
 use crate::domain::clock::Timestamp;
 use crate::domain::pace::{Pace, Rate};
 use crate::flow::lane::Room;
+use crate::store::Asked;
 
 /// So many requests are under way at one provider at most.
 const IN_FLIGHT_MAX: usize = 8;
@@ -18,6 +19,8 @@ const PROBE_MIN: Duration = Duration::from_secs(1);
 /// Tasks that nobody stands for take one request of so many: a leaked URL with made-up tasks starves nobody.
 /// So does reading the list.
 const SHARE_OF: u32 = 5;
+/// So many tasks are claimed together at most.
+const AHEAD_MAX: usize = 1000;
 /// A provider that refused to be asked for many at once is tried so again after this.
 const ONE_BY_ONE_FOR: Duration = Duration::from_secs(3600);
 
@@ -59,6 +62,13 @@ pub(super) enum Turn {
     Vouched,
 }
 
+/// Tasks that were claimed together.
+#[derive(Default)]
+struct Ready {
+    claimed: VecDeque<Asked>,
+    until: Timestamp,
+}
+
 /// One source's lane, as this process keeps it.
 pub(super) struct Lane {
     pace: Pace,
@@ -72,6 +82,9 @@ pub(super) struct Lane {
     probe_at: Timestamp,
     every: Duration,
     one_by_one_until: Option<Timestamp>,
+    /// Tasks that were claimed with others and are asked for when their turn comes: those that somebody stands
+    /// for, and the others.
+    ready: [Ready; 2],
     /// Claimed tasks that are to be asked for one by one: those that somebody stands for, and the others.
     singles: [VecDeque<String>; 2],
     /// How far the provider's list is read.
@@ -91,6 +104,7 @@ impl Lane {
             probe_at: Timestamp::default(),
             every,
             one_by_one_until: None,
+            ready: Default::default(),
             singles: Default::default(),
             listing: Listing::default(),
         }
@@ -140,6 +154,37 @@ impl Lane {
             return Ok(if strangers { Turn::Single { stranger: true } } else { Turn::Strangers });
         }
         if wants.vouched { Ok(Turn::Vouched) } else { Err(next) }
+    }
+
+    /// How many tasks are claimed together: what a second's requests ask for, as each claim is a transaction;
+    /// no more than one request's where the provider may be down, and the others would wait for nothing.
+    pub(super) fn ahead(&self, many: usize) -> usize {
+        if self.faults > 0 {
+            return many;
+        }
+        let rate = self.pace.rate();
+        let per_second = rate.count as usize / usize::try_from(rate.per.as_secs().max(1)).unwrap_or(1);
+        (per_second.max(1) * many).clamp(many, AHEAD_MAX.max(many))
+    }
+
+    /// Keeps tasks that were claimed, for requests until `until`; what is left then becomes due by itself.
+    pub(super) fn keep_ready(&mut self, vouched: bool, claimed: Vec<Asked>, until: Timestamp) {
+        self.ready[usize::from(!vouched)] = Ready { claimed: claimed.into(), until };
+    }
+
+    /// Up to `many` of the tasks that were claimed.
+    pub(super) fn take_ready(&mut self, vouched: bool, many: usize, now: Timestamp) -> Vec<Asked> {
+        let ready = &mut self.ready[usize::from(!vouched)];
+        if ready.until <= now {
+            ready.claimed.clear();
+        }
+        ready.claimed.drain(..many.min(ready.claimed.len())).collect()
+    }
+
+    /// Whether there are such tasks.
+    pub(super) fn has_ready(&self, vouched: bool, now: Timestamp) -> bool {
+        let ready = &self.ready[usize::from(!vouched)];
+        !ready.claimed.is_empty() && ready.until > now
     }
 
     /// The next of the tasks that have to be asked for by themselves.
@@ -319,7 +364,7 @@ mod tests {
         lane.begin(now, Turn::Vouched);
         lane.end(Went::Well, now);
         now = now.after(Duration::from_millis(1));
-        assert_eq!(lane.room(now), Room::For(1));
+        assert_eq!(lane.room(now), Room::For(IN_FLIGHT_MAX));
     }
 
     #[test]

@@ -221,7 +221,8 @@ impl Poller {
         if lists && lane.listing.page(now).is_none() {
             look.not_before(lane.listing.due_at);
         }
-        let mut wants = Wants { list: lists, ..Wants::default() };
+        let [strangers, vouched] = [false, true].map(|vouched| lane.has_ready(vouched, now));
+        let mut wants = Wants { list: lists, strangers, vouched };
         for next in next.iter().filter(|next| next.source == *name) {
             match next.vouched {
                 _ if next.ask_at > now => look.not_before(next.ask_at),
@@ -275,14 +276,28 @@ impl Poller {
         }
     }
 
-    async fn claim(&self, source: &Askable<'_>, vouched: bool, many: usize, now: Timestamp) -> Result<Option<Chosen>> {
-        let lease = (self.parts.owner.as_str(), now.after(TIMEOUT + LEASE_MARGIN));
-        let mut tx = self.parts.store.write().await?;
-        let claimed = match source.key {
-            Some(_) => tx.claim_questions(source.name(), vouched, many, now, lease).await?,
-            None => tx.claim_relayed(source.name(), now, lease).await?.into_iter().collect(),
-        };
-        tx.commit().await?;
+    /// What is asked for next: of what was claimed before, else of what is claimed now.
+    async fn claim(
+        &mut self,
+        source: &Askable<'_>,
+        vouched: bool,
+        many: usize,
+        now: Timestamp,
+    ) -> Result<Option<Chosen>> {
+        let Some(lane) = self.lanes.get_mut(source.name()) else { return Ok(None) };
+        let mut claimed = lane.take_ready(vouched, many, now);
+        if claimed.is_empty() {
+            let lease = (self.parts.owner.as_str(), now.after(TIMEOUT + LEASE_MARGIN));
+            let mut tx = self.parts.store.write().await?;
+            let all = match source.key {
+                Some(_) => tx.claim_questions(source.name(), vouched, lane.ahead(many), now, lease).await?,
+                None => tx.claim_relayed(source.name(), now, lease).await?.into_iter().collect(),
+            };
+            tx.commit().await?;
+            // A request that begins within half of the margin ends within the lease.
+            lane.keep_ready(vouched, all, now.after(LEASE_MARGIN / 2));
+            claimed = lane.take_ready(vouched, many, now);
+        }
         let Some(key) = source.key_for(&claimed, self.parts.seal.as_deref()) else { return Ok(None) };
         let awaited = claimed.iter().filter(|asked| asked.is_awaited).map(|asked| asked.task_id.clone()).collect();
         let mut task_ids: Vec<String> = claimed.into_iter().map(|asked| asked.task_id).collect();
