@@ -328,7 +328,7 @@ fn every_command_has_help_with_an_example() {
     let commands: Vec<&str> = listed.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
     let commands: Vec<&str> = commands.into_iter().filter(|name| !name.is_empty() && *name != "help").collect();
     assert!(
-        ["serve", "check", "url", "send", "completions"].iter().all(|name| commands.contains(name)),
+        ["serve", "demo", "check", "url", "send", "completions"].iter().all(|name| commands.contains(name)),
         "{commands:?}"
     );
     assert!(help.out.contains("Example:\n"));

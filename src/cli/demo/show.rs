@@ -201,9 +201,9 @@ impl Show {
                 }
                 self.events.push_back((id, TaskName { source, id: task_id }));
             }
-            Notice::Attempt { at, event_id, destination, number: attempt, reason: Some(reason), next_at, .. } => {
+            Notice::Attempt { event_id, destination, number: attempt, reason: Some(reason), next_at, .. } => {
                 let task = self.events.iter().rev().find(|(id, _)| *id == event_id).map(|(_, task)| task.clone());
-                self.tell(&Happening { at, what: What::Failed { task, destination, attempt, reason, next_at } });
+                self.say(What::Failed { task, destination, attempt, reason, next_at });
             }
             _ => {}
         }
