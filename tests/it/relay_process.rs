@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::process::{KEY, Place, Service, TOKEN, steady_port};
+use super::postgres;
+use super::process::{KEY, Place, Service, TOKEN, end_of, steady_port};
 use super::sink::{Reply, Sink};
 use super::wire;
 
@@ -75,4 +76,28 @@ async fn a_clients_key_outlives_a_kill_and_shows_itself_nowhere() {
         let found = bytes.windows(CLIENTS_KEY.len()).any(|window| window == CLIENTS_KEY.as_bytes());
         assert!(!found, "the key is in {}", file.display());
     }
+}
+
+#[test]
+fn with_postgresql_alone_the_keys_of_clients_are_forgotten_and_that_is_said() {
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    for (variables, is_said) in [(&[][..], true), (&[("CALLBOARD_SECRETS_KEY", key)][..], false)] {
+        let place = Place::with(&format!(
+            "[server]\nlisten = \"127.0.0.1:{}\"\nadmin_key = \"{KEY}\"\n[database]\nurl = \"{}\"\n",
+            steady_port(),
+            postgres::fresh()
+        ));
+        let service = place.serve_with(variables);
+        service.said("Nobody is told yet");
+        let said = service.out.all().iter().any(|line| line.contains("The keys of clients that relay are forgotten"));
+        assert_eq!(said, is_said);
+        assert!(!place.path("callboard.secrets").exists());
+        service.stop();
+    }
+    let place = Place::with(&format!("[server]\nlisten = \"127.0.0.1:{}\"\n", steady_port()));
+    let mut check = place.command(&["check"]);
+    check.env("CALLBOARD_SECRETS_KEY", "too-short");
+    let refused = end_of(check);
+    assert!(refused.code != Some(0) && refused.err.contains("CALLBOARD_SECRETS_KEY"), "{refused:?}");
+    assert!(!refused.err.contains("too-short"));
 }
