@@ -142,7 +142,8 @@ mod tests {
             let most =
                 gone.iter().map(|at| gone.iter().filter(|other| (*at..at + 1000).contains(*other)).count()).max();
             assert!(most <= Some(count), "{most:?} of {count}");
-            assert!(gone.len() >= count * 3 * 95 / 100, "{} of {count} a second", gone.len());
+            // Less by a fiftieth, and by what is lost to whole milliseconds.
+            assert!(gone.len() >= count * 3 * 9 / 10, "{} of {count} a second", gone.len());
         }
     }
 
