@@ -131,8 +131,11 @@ async fn main() {
     let directory = tempfile::tempdir().expect("a directory");
     if std::env::args().any(|word| word == "watch") {
         for database in ["sqlite", "postgres"] {
-            if only.as_ref().is_none_or(|only| only == database) {
-                watch::run(database, &url(database, directory.path()), directory.path()).await;
+            for pace in [None, Some("2000/s")] {
+                if only.as_ref().is_none_or(|only| only == database) {
+                    let directory = tempfile::tempdir().expect("a directory");
+                    watch::run(database, &url(database, directory.path()), directory.path(), pace).await;
+                }
             }
         }
         return;

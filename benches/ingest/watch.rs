@@ -55,7 +55,8 @@ fn provider() -> (SocketAddr, Arc<AtomicU64>) {
     (address, asked)
 }
 
-fn config(database: &str, provider: SocketAddr, directory: &Path) -> Config {
+fn config(database: &str, provider: SocketAddr, directory: &Path, pace: Option<&str>) -> Config {
+    let pace = pace.map(|pace| format!(", pace = \"{pace}\"")).unwrap_or_default();
     let mut text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[database]\nurl = \"{database}\"\n[sources.plain]\nprovider = \"evolink\"\n"
     );
@@ -63,7 +64,7 @@ fn config(database: &str, provider: SocketAddr, directory: &Path) -> Config {
         let kind = name.split('-').next().unwrap_or(name);
         text.push_str(&format!(
             "[sources.{name}]\nprovider = \"{kind}\"\napi_key = \"bench\"\nbase_url = \"http://{provider}\"\n\
-             poll = {{ every = \"1m\", pace = \"2000/s\" }}\n"
+             poll = {{ every = \"1m\"{pace} }}\n"
         ));
     }
     text.push_str(
@@ -128,10 +129,10 @@ async fn ingest(address: SocketAddr, path: &str, first: u64) -> f64 {
     load.per_second()
 }
 
-/// Runs it on one database.
-pub(crate) async fn run(name: &str, database: &str, directory: &Path) {
+/// Runs it on one database, at this pace of each source, else at the adapters' own.
+pub(crate) async fn run(name: &str, database: &str, directory: &Path, pace: Option<&str>) {
     let (provider, asked) = provider();
-    let app = App::build(config(database, provider, directory), Arc::new(SystemClock)).await.expect("it opens");
+    let app = App::build(config(database, provider, directory, pace), Arc::new(SystemClock)).await.expect("it opens");
     let address = app.addresses()[0];
     let path = callback_path(&app.services.roster.now(), "plain", &Metadata::new()).expect("a source");
     let (poller, store) = (app.poller(), app.services.store.clone());
@@ -148,7 +149,8 @@ pub(crate) async fn run(name: &str, database: &str, directory: &Path) {
     let per_second = asked.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
     let added = resident_kib() - before;
     let beside = ingest(address, &path, 2_000_000_000).await;
-    println!("{name}: {TASKS} unfinished tasks over {} sources", SOURCES.len());
+    let pace = pace.unwrap_or("the adapters' own pace");
+    println!("{name}: {TASKS} unfinished tasks over {} sources, {pace}", SOURCES.len());
     println!("  due a second, each once a minute     {:>8.0}", TASKS as f64 / 60.0);
     println!("  asked for a second                   {per_second:>8.0}");
     println!("  memory added, bytes a task           {:>8.1}", added * 1024.0 / TASKS as f64);
