@@ -4,6 +4,9 @@
 -- A secret that was replaced goes on until then.
 ALTER TABLE secrets ADD COLUMN retires_at BIGINT;
 
+-- Its name stays its team's, under which the deliveries of before are shown.
+ALTER TABLE destinations ADD COLUMN removed_at BIGINT;
+
 ALTER TABLE teams ADD COLUMN description TEXT;
 
 CREATE TABLE sources (

@@ -40,6 +40,7 @@ pub mod value;
 
 pub use env::Env;
 pub use mistakes::{Mistake, Mistakes};
+pub use sources::made_source;
 use section::{Reader, Section};
 
 /// The commented default file: every key, what it means, its default and an example.
