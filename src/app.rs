@@ -330,7 +330,10 @@ async fn follow(roster: Arc<LiveRoster>, life: Lifecycle) {
             );
         }
         if let Err(error) = roster.write_uses().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "when keys were used could not be written down yet");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "when keys were used could not be written down yet"
+            );
         }
     }
 }

@@ -36,11 +36,7 @@ pub(super) fn sources(section: Section<'_>, providers: &[&dyn Provider]) -> Vec<
 ///
 /// # Errors
 /// Every mistake that there is, each with the path of its key; with none where a key is missing.
-pub fn made_source(
-    name: &str,
-    given: &Map<String, Value>,
-    providers: &[&dyn Provider],
-) -> Result<Source, Mistakes> {
+pub fn made_source(name: &str, given: &Map<String, Value>, providers: &[&dyn Provider]) -> Result<Source, Mistakes> {
     let (env, table) = (Env::default(), tree::of_json(given));
     let reader = Reader::new(None, &env);
     let read = source(name.to_owned(), Section::root(&reader, &table), providers);

@@ -3,7 +3,10 @@
 
 use serde_json::Value;
 
+use super::Result;
 use super::given::Given;
+use super::lists::{Listing, Page, is};
+use super::row::Row;
 use super::tx::Tx;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::AuditId;
@@ -26,6 +29,36 @@ impl Actor {
     }
 }
 
+/// A change as it was noted.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AuditRow {
+    /// Its id.
+    pub id: String,
+    /// When.
+    pub at: Timestamp,
+    /// Who made it, and the team that it concerns.
+    pub by: Actor,
+    /// Its kind.
+    pub action: String,
+    /// The name or id of what was changed.
+    pub object: String,
+    /// What more there is to know of it.
+    pub detail: Option<Value>,
+}
+
+/// Which changes to list.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each narrows the list to those that have this value")]
+pub struct AuditFilter {
+    pub team: Option<String>,
+    pub action: Option<String>,
+    pub object: Option<String>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    pub before: Option<String>,
+    pub limit: usize,
+}
+
 impl Tx {
     /// Notes a change: its kind as `noun.verb` (`destination.create`), the name or id of what was changed, and
     /// what more there is to know of it, without secrets.
@@ -46,4 +79,35 @@ impl Tx {
              SELECT id, at, key_id, key_name, team, action, object, detail FROM given",
         );
     }
+    /// A page of the changes, newest first.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn audited(&mut self, filter: &AuditFilter) -> Result<Page<AuditRow>> {
+        let from = filter.since.map(|since| AuditId::first_of(since).to_string());
+        let until = filter.until.map(|until| AuditId::first_of(until).to_string());
+        let mut listing = Listing::of("audit", "id").between(from, filter.before.clone().into_iter().chain(until));
+        let filters = [("object = ?", &filter.object), ("team = ?", &filter.team), ("action = ?", &filter.action)];
+        let mut given = filters.into_iter().filter_map(|(condition, value)| Some(is(condition, value.as_deref()?)));
+        // Each has an index: it is walked along one of them.
+        listing.walk(given.next().into_iter().collect());
+        given.for_each(|condition| listing.rest(condition));
+        listing.page(self, filter.limit, read, |row| row.id.clone()).await
+    }
+}
+
+fn read(row: &Row) -> Result<AuditRow> {
+    let by = Actor {
+        key_id: row.optional_text("key_id")?,
+        key_name: row.text("key_name")?,
+        team: row.optional_text("team")?,
+    };
+    Ok(AuditRow {
+        id: row.text("id")?,
+        at: row.time("at")?,
+        by,
+        action: row.text("action")?,
+        object: row.text("object")?,
+        detail: row.optional_text("detail")?.and_then(|text| serde_json::from_str(&text).ok()),
+    })
 }

@@ -77,15 +77,7 @@ impl Tx {
     ) -> Result<()> {
         self.execute(
             "INSERT INTO keys (id, hash, name, role, team, expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            values![
-                key.id.as_str(),
-                hash,
-                key.name.as_str(),
-                key.role.as_str(),
-                key.team.as_deref(),
-                expires_at,
-                now
-            ],
+            values![key.id.as_str(), hash, key.name.as_str(), key.role.as_str(), key.team.as_deref(), expires_at, now],
         )
         .await?;
         Ok(())

@@ -46,7 +46,7 @@ use std::time::Duration;
 
 use sqlx::{PgPool, SqlitePool};
 
-pub use audit::Actor;
+pub use audit::{Actor, AuditFilter, AuditRow};
 pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback};
 pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Forwarded, Lease, NewDelivery};
 pub use destinations::DestinationState;
@@ -61,7 +61,7 @@ pub use open::{SQLITE_VERSION_MIN, lock_sqlite};
 pub use polls::{NewPoll, PollRow};
 pub use reseal::Place;
 pub use sealed::{SealFile, seal_beside, seal_file};
-pub use secrets::{KeptSecret, closed};
+pub use secrets::{KeptSecret, Use, closed};
 pub use settle::{AttemptRow, NewAttempt, Settled};
 pub use sources::SourceState;
 pub use sources_made::MadeSource;

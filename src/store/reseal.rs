@@ -51,7 +51,9 @@ impl Tx {
     /// # Errors
     /// As the database gives them.
     pub async fn kept_settings(&mut self) -> Result<Vec<(Place, String)>> {
-        let secret = |row: &Row| Ok((Place::Secret(row.text("purpose")?, row.text("name")?, row.int("number")?), row.text("value")?));
+        let secret = |row: &Row| {
+            Ok((Place::Secret(row.text("purpose")?, row.text("name")?, row.int("number")?), row.text("value")?))
+        };
         let rows = self.fetch("SELECT purpose, name, number, value FROM secrets", values![]).await?;
         let mut all = rows.iter().map(secret).collect::<Result<Vec<_>>>()?;
         let rows = self.fetch("SELECT name, settings FROM destinations WHERE removed_at IS NULL", values![]).await?;
@@ -68,11 +70,7 @@ impl Tx {
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn kept_client_keys(
-        &mut self,
-        (source, id): (&str, &str),
-        limit: usize,
-    ) -> Result<Vec<(Place, String)>> {
+    pub async fn kept_client_keys(&mut self, (source, id): (&str, &str), limit: usize) -> Result<Vec<(Place, String)>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let sql = "SELECT id, source, sealed_key FROM intents WHERE sealed_key IS NOT NULL AND (source, id) > ($1, $2)
                    ORDER BY source, id LIMIT $3";
@@ -97,9 +95,10 @@ impl Tx {
                 "UPDATE destinations SET settings = $2 WHERE settings = $1 AND name = $3",
                 values![before, after, name.as_str()],
             ),
-            Place::Source(name) => {
-                ("UPDATE sources SET settings = $2 WHERE settings = $1 AND name = $3", values![before, after, name.as_str()])
-            }
+            Place::Source(name) => (
+                "UPDATE sources SET settings = $2 WHERE settings = $1 AND name = $3",
+                values![before, after, name.as_str()],
+            ),
             Place::Intent { id, .. } => (
                 "UPDATE intents SET sealed_key = $2 WHERE sealed_key = $1 AND id = $3",
                 values![before, after, id.as_str()],

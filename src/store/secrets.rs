@@ -96,7 +96,8 @@ impl Tx {
     /// # Errors
     /// As the database gives them.
     pub async fn retire_secrets(&mut self, (purpose, name): Use<'_>, at: Timestamp) -> Result<()> {
-        let sql = "UPDATE secrets SET retires_at = $3 WHERE purpose = $1 AND name = $2 AND COALESCE(retires_at, $3) >= $3";
+        let sql =
+            "UPDATE secrets SET retires_at = $3 WHERE purpose = $1 AND name = $2 AND COALESCE(retires_at, $3) >= $3";
         self.execute(sql, values![purpose, name, at]).await?;
         Ok(())
     }

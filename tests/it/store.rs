@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use callboard::domain::access::Scope;
 use callboard::domain::callback::CallbackOutcome;
 use callboard::domain::clock::Timestamp;
 use callboard::domain::delivery::{DeliveryStatus, Settlement};
@@ -9,19 +10,24 @@ use callboard::domain::destination::{Destination, Settings};
 use callboard::domain::event::{Event, EventType};
 use callboard::domain::filter::Filter;
 use callboard::domain::id::{CallbackId, DeliveryId, ReplayId, SubscriptionId};
+use callboard::domain::safe::Safe;
 use callboard::domain::secret::Secret;
 use callboard::domain::subscription::Subscription;
 use callboard::domain::task::{
     Metadata, MetadataOrigin, Observation, Output, OutputKind, Provenance, Status, Task, Trust, Via,
 };
 use callboard::store::{
-    CallbackFilter, DeliveryFilter, Error, EventFilter, KeptAnswer, Lease, NewAttempt, NewCallback, NewDelivery,
-    Settled, Store, TaskFilter,
+    CallbackFilter, DeliveryFilter, Error, EventFilter, KeptAnswer, Lease, MadeTeam, NewAttempt, NewCallback,
+    NewDelivery, Settled, Store, TaskFilter,
 };
 
 use crate::app::{Database, Db, START, both};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) fn team(name: &str) -> MadeTeam {
+    MadeTeam { name: name.into(), description: None }
+}
 
 pub(crate) fn later(seconds: u64) -> Timestamp {
     START.after(Duration::from_secs(seconds))
@@ -128,12 +134,12 @@ both! {
         tx.commit().await.unwrap();
 
         let mut tx = store.read().await.unwrap();
-        let kept = tx.callback(accepted.id.as_str()).await.unwrap().unwrap();
+        let kept = tx.callback(&Scope::All, accepted.id.as_str()).await.unwrap().unwrap();
         assert_eq!((kept.row.repeats, kept.row.repeated_at, kept.row.received_at), (2, Some(later(2)), START));
         assert_eq!((kept.query.as_str(), kept.headers.as_str(), kept.body), ("a=1", "[]", vec![0, 255, b'\'']));
-        assert!(tx.callback("cb_none").await.unwrap().is_none());
+        assert!(tx.callback(&Scope::All, "cb_none").await.unwrap().is_none());
         let list = async |tx: &mut callboard::store::Tx, filter| -> Vec<String> {
-            let page = tx.callbacks(&filter).await.unwrap();
+            let page = tx.callbacks(&Scope::All, &filter).await.unwrap();
             page.items.iter().map(|row| row.task_id.clone().unwrap()).collect()
         };
         let all = CallbackFilter { limit: 10, ..Default::default() };
@@ -141,7 +147,7 @@ both! {
         assert_eq!(list(&mut tx, CallbackFilter { outcome: Some(CallbackOutcome::Stale), ..all.clone() }).await, ["b"]);
         assert_eq!(list(&mut tx, CallbackFilter { task_id: Some("a".into()), ..all.clone() }).await, ["a"]);
         assert!(list(&mut tx, CallbackFilter { source: Some("nobody".into()), ..all.clone() }).await.is_empty());
-        let page = tx.callbacks(&CallbackFilter { limit: 1, ..Default::default() }).await.unwrap();
+        let page = tx.callbacks(&Scope::All, &CallbackFilter { limit: 1, ..Default::default() }).await.unwrap();
         assert_eq!(list(&mut tx, CallbackFilter { before: page.next, ..all }).await, ["a"]);
     }
 
@@ -159,7 +165,7 @@ both! {
             each.synced().await.unwrap();
         }
         let mut tx = store.read().await.unwrap();
-        assert!(tx.task("evolink", "t").await.unwrap().is_some() && tx.task("evolink", "u").await.unwrap().is_some());
+        assert!(tx.task(&Scope::All, "evolink", "t").await.unwrap().is_some() && tx.task(&Scope::All, "evolink", "u").await.unwrap().is_some());
     }
 
     async fn a_task_comes_back_as_it_was_saved(db: Db) {
@@ -177,8 +183,8 @@ both! {
         tx.commit().await.unwrap();
 
         let mut tx = store.read().await.unwrap();
-        assert_eq!(tx.task("evolink", "t").await.unwrap(), Some(changed));
-        assert_eq!(tx.task("evolink", "v").await.unwrap(), None);
+        assert_eq!(tx.task(&Scope::All, "evolink", "t").await.unwrap(), Some(changed));
+        assert_eq!(tx.task(&Scope::All, "evolink", "v").await.unwrap(), None);
         let all = TaskFilter { limit: 10, ..Default::default() };
         for (filter, expected) in [
             (all.clone(), &["u", "t"][..]),
@@ -191,7 +197,7 @@ both! {
             (TaskFilter { metadata: vec![("campaign".into(), "spring".into())], ..all.clone() }, &[]),
             (TaskFilter { before: Some(other.key.to_string()), ..all.clone() }, &["t"]),
         ] {
-            let page = tx.tasks(&filter).await.unwrap();
+            let page = tx.tasks(&Scope::All, &filter).await.unwrap();
             let ids: Vec<&str> = page.items.iter().map(|task| task.task_id.as_str()).collect();
             assert_eq!(ids, expected, "{filter:?}");
         }
@@ -209,9 +215,9 @@ both! {
         assert_eq!(database.texts("SELECT id FROM events ORDER BY seq").await[7], [made[7].id.to_string()]);
 
         let mut tx = store.read().await.unwrap();
-        let row = tx.event(made[3].id.as_str()).await.unwrap().unwrap();
+        let row = tx.event(&Scope::All, made[3].id.as_str()).await.unwrap().unwrap();
         assert_eq!((row.body.as_str(), row.kind, row.at), (made[3].body.as_str(), EventType::TaskCompleted, START));
-        assert!(tx.event("evt_none").await.unwrap().is_none());
+        assert!(tx.event(&Scope::All, "evt_none").await.unwrap().is_none());
         let all = EventFilter { limit: 500, ..Default::default() };
         for (filter, expected) in [
             (all.clone(), 301),
@@ -222,7 +228,7 @@ both! {
             (EventFilter { until: Some(later(5)), ..all.clone() }, 300),
             (EventFilter { before: Some(made[10].id.to_string()), ..all.clone() }, 10),
         ] {
-            let page = tx.events(&filter).await.unwrap();
+            let page = tx.events(&Scope::All, &filter).await.unwrap();
             assert_eq!((page.items.len(), page.next), (expected, None), "{filter:?}");
         }
         drop(tx);
@@ -266,7 +272,7 @@ both! {
         assert_eq!((attempts.len(), attempts[0].number, attempts[0].duration_ms), (1, 1, 12));
         assert_eq!((attempts[0].status_code, attempts[0].next_at), (Some(500), Some(later(40))));
         assert_eq!(attempts[0].response, [0, 1, 255]);
-        let row = tx.delivery(&ids[0]).await.unwrap().unwrap();
+        let row = tx.delivery(&Scope::All, &ids[0]).await.unwrap().unwrap();
         assert_eq!((row.status, row.due_at, row.attempts), (DeliveryStatus::Pending, Some(later(40)), 1));
         assert!(tx.retry(&ids[0], later(7)).await.unwrap());
         let ids = tx.claim("a", 5, later(7), &mine(later(30))).await.unwrap();
@@ -283,7 +289,7 @@ both! {
         let mut dead = settled(&ids[0], lease, settlement(DeliveryStatus::Dead, None));
         dead.attempt.as_mut().unwrap().number = 2;
         assert_eq!(tx.settle(&[dead], later(8)).await.unwrap(), 0);
-        let row = tx.delivery(&ids[0]).await.unwrap().unwrap();
+        let row = tx.delivery(&Scope::All, &ids[0]).await.unwrap().unwrap();
         assert_eq!((row.status, row.finished_at), (DeliveryStatus::Dead, Some(later(8))));
         tx.commit().await.unwrap();
     }
@@ -296,7 +302,7 @@ both! {
         tx.insert_tasks(&[&task]);
         tx.insert_tasks(&[&task]);
         assert!(tx.commit().await.unwrap_err().is_taken());
-        assert_eq!(store.read().await.unwrap().task("evolink", "t").await.unwrap(), None);
+        assert_eq!(store.read().await.unwrap().task(&Scope::All, "evolink", "t").await.unwrap(), None);
     }
 
     async fn deliveries_are_listed(db: Db) {
@@ -313,12 +319,12 @@ both! {
             (DeliveryFilter { destination: Some("a".into()), ..all.clone() }, 2),
             (DeliveryFilter { event_id: Some(event.id.to_string()), ..all.clone() }, 2),
         ] {
-            assert_eq!(tx.deliveries(&filter).await.unwrap().items.len(), expected, "{filter:?}");
+            assert_eq!(tx.deliveries(&Scope::All, &filter).await.unwrap().items.len(), expected, "{filter:?}");
         }
-        let page = tx.deliveries(&DeliveryFilter { limit: 2, ..Default::default() }).await.unwrap();
-        let rest = tx.deliveries(&DeliveryFilter { before: page.next, ..all }).await.unwrap();
+        let page = tx.deliveries(&Scope::All, &DeliveryFilter { limit: 2, ..Default::default() }).await.unwrap();
+        let rest = tx.deliveries(&Scope::All, &DeliveryFilter { before: page.next, ..all }).await.unwrap();
         assert_eq!((page.items.len(), rest.items.len(), rest.next), (2, 1, None));
-        assert!(tx.delivery("dlv_none").await.unwrap().is_none());
+        assert!(tx.delivery(&Scope::All, "dlv_none").await.unwrap().is_none());
     }
 
     async fn how_a_destination_fares_is_noted(db: Db) {
@@ -352,7 +358,7 @@ both! {
         assert_eq!(tx.backlog().await.unwrap(), [("a".into(), later(6))]);
         tx.disable("a", "answered 410", later(6)).await.unwrap();
         assert_eq!(tx.enable("a", false, later(7)).await.unwrap(), 1);
-        assert_eq!(tx.delivery(&in_hand[0]).await.unwrap().unwrap().status, DeliveryStatus::Pending);
+        assert_eq!(tx.delivery(&Scope::All, &in_hand[0]).await.unwrap().unwrap().status, DeliveryStatus::Pending);
         tx.commit().await.unwrap();
     }
 
@@ -378,24 +384,24 @@ both! {
         };
         let mut tx = store.write().await.unwrap();
         assert_eq!(tx.settings_version().await.unwrap(), 0);
-        tx.insert_team("ops", START).await.unwrap();
-        tx.insert_destination(&destination, START).await.unwrap();
+        tx.insert_team(&team("ops"), START).await.unwrap();
+        tx.insert_destination(&Safe::default(), &destination, START).await.unwrap();
         tx.insert_subscription(&subscription, START).await.unwrap();
         assert_eq!(tx.settings_version().await.unwrap(), 3);
         tx.commit().await.unwrap();
 
         let mut tx = store.read().await.unwrap();
-        assert_eq!(tx.teams().await.unwrap(), ["ops"]);
-        assert_eq!(tx.destinations().await.unwrap(), std::slice::from_ref(&destination));
+        assert_eq!(tx.teams().await.unwrap(), [team("ops")]);
+        assert_eq!(tx.destinations(&Safe::default()).await.unwrap(), std::slice::from_ref(&destination));
         let kept = &tx.subscriptions().await.unwrap()[0];
         assert_eq!((&kept.events, &kept.sources), (&subscription.events, &subscription.sources));
         assert_eq!(kept.filter.as_deref(), Some("true"));
         drop(tx);
         let mut tx = store.write().await.unwrap();
-        assert!(tx.insert_team("ops", START).await.unwrap_err().is_taken());
+        assert!(tx.insert_team(&team("ops"), START).await.unwrap_err().is_taken());
         drop(tx);
         let mut tx = store.write().await.unwrap();
-        let taken = tx.insert_destination(&destination, START).await;
+        let taken = tx.insert_destination(&Safe::default(), &destination, START).await;
         assert!(taken.unwrap_err().is_taken());
     }
 
@@ -403,9 +409,17 @@ both! {
         let database = Database::fresh(db);
         let store = database.store().await;
         let mut tx = store.write().await.unwrap();
-        let made = tx.secrets("replay", "", START, || Secret::new("first")).await.unwrap();
-        assert_eq!(made, [Secret::new("first")]);
-        assert_eq!(tx.secrets("replay", "", START, || panic!("there is one")).await.unwrap(), made);
+        let (safe, replay) = (Safe::default(), ("replay", ""));
+        let made = tx.secrets(&safe, replay, START, || Secret::new("first")).await.unwrap();
+        assert_eq!(made[0].secret, Secret::new("first"));
+        assert_eq!(tx.secrets(&safe, replay, START, || panic!("there is one")).await.unwrap(), made);
+        tx.retire_secrets(replay, later(60)).await.unwrap();
+        tx.add_secret(&safe, replay, &Secret::new("second"), later(1)).await.unwrap();
+        let both = tx.kept_secrets(&safe, replay, later(59)).await.unwrap();
+        assert_eq!(both.iter().map(|kept| kept.secret.expose()).collect::<Vec<_>>(), ["second", "first"]);
+        assert_eq!(tx.kept_secrets(&safe, replay, later(60)).await.unwrap(), both[..1]);
+        assert_eq!(tx.drop_retired(later(59)).await.unwrap(), Some(later(60)));
+        assert_eq!(tx.drop_retired(later(60)).await.unwrap(), None);
 
         tx.put_first_key("hash-1", START).await.unwrap();
         tx.put_first_key("hash-2", later(1)).await.unwrap();
@@ -429,14 +443,14 @@ both! {
         let database = Database::fresh(db);
         let store = database.store().await;
         let mut tx = store.write().await.unwrap();
-        tx.insert_team("gone", START).await.unwrap();
+        tx.insert_team(&team("gone"), START).await.unwrap();
         drop(tx);
         let mut tx = store.write().await.unwrap();
-        tx.insert_team("there", START).await.unwrap();
+        tx.insert_team(&team("there"), START).await.unwrap();
         tx.commit().await.unwrap();
-        assert_eq!(store.read().await.unwrap().teams().await.unwrap(), ["there"]);
+        assert_eq!(store.read().await.unwrap().teams().await.unwrap(), [team("there")]);
         store.close().await;
         // Opened again: the migrations are there already, and so is what was committed.
-        assert_eq!(database.store().await.read().await.unwrap().teams().await.unwrap(), ["there"]);
+        assert_eq!(database.store().await.read().await.unwrap().teams().await.unwrap(), [team("there")]);
     }
 }

@@ -134,7 +134,8 @@ impl Reading<'_> {
             Vec::new()
         };
         let of_file = declared.callback_tokens.iter().map(|secret| (secret.clone(), None));
-        let of_ours = kept.into_iter().map(|KeptSecret { secret, number, made_at, .. }| (secret, Some((number, made_at))));
+        let of_ours =
+            kept.into_iter().map(|KeptSecret { secret, number, made_at, .. }| (secret, Some((number, made_at))));
         let all: Vec<(Secret, Option<(i64, Timestamp)>)> = of_file.chain(of_ours).collect();
         let token = |(secret, made): &(Secret, Option<(i64, Timestamp)>)| {
             let id = token_id(url_key, &declared.name, secret);

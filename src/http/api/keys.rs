@@ -6,9 +6,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::super::Services;
 use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
-use super::super::{Services};
 use super::Answer;
 use super::list::{invalid, whole};
 use super::post::{Change, Fields, settings};
@@ -163,7 +163,9 @@ fn read_role(fields: &mut Fields, change: &Change) -> Result<(Role, Option<Strin
 fn read_expiry(fields: &mut Fields, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
     let expires_at = fields.time("expires_at")?;
     match expires_at {
-        Some(at) if at <= now => Err(invalid("expires_at", "it is in the past; leave it out for a key that does not end")),
+        Some(at) if at <= now => {
+            Err(invalid("expires_at", "it is in the past; leave it out for a key that does not end"))
+        }
         other => Ok(other),
     }
 }
