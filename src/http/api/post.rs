@@ -34,13 +34,31 @@ pub(super) async fn once(
     right: Right,
     make: impl AsyncFnOnce(&Caller, &mut Tx, Fields) -> Result<(StatusCode, Value), Problem>,
 ) -> Result<HttpResponse, Problem> {
+    once_prepared(services, request, payload, right, async |_: &Caller, fields| Ok(fields), make).await
+}
+
+/// The same after `prepare`, which needs a transaction of its own or takes longer than others should wait.
+pub(super) async fn once_prepared<P>(
+    services: &Services,
+    request: &HttpRequest,
+    payload: Payload,
+    right: Right,
+    prepare: impl AsyncFnOnce(&Caller, Fields) -> Result<P, Problem>,
+    make: impl AsyncFnOnce(&Caller, &mut Tx, P) -> Result<(StatusCode, Value), Problem>,
+) -> Result<HttpResponse, Problem> {
     let caller = auth::caller(request, services, right).await?;
     let posted = Posted::read(services, request, payload, &caller).await?;
+    if posted.key.is_some()
+        && let Some(kept) = posted.kept(&mut services.store.read().await?, services).await?
+    {
+        return Ok(kept);
+    }
+    let prepared = prepare(&caller, posted.fields()?).await?;
     let mut tx = services.store.write().await?;
     if let Some(kept) = posted.kept(&mut tx, services).await? {
         return Ok(kept);
     }
-    let made = make(&caller, &mut tx, posted.fields()?).await?;
+    let made = make(&caller, &mut tx, prepared).await?;
     let answer = posted.keep(&mut tx, services, made).await?;
     tx.commit().await?;
     services.wake.notify_one();
