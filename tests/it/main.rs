@@ -28,6 +28,7 @@ mod interleave;
 mod keys;
 mod kill;
 mod lease;
+mod lists;
 mod mail;
 mod outage;
 mod postgres;
