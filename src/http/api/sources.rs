@@ -259,7 +259,7 @@ fn read(
         });
         first.unwrap_or_else(|| invalid("body", "it cannot be read"))
     })?;
-    for team in source.teams.iter().flatten().filter(|team| !roster.teams.contains(*team)) {
+    if let Some(team) = source.teams.iter().flatten().find(|team| !roster.teams.contains(*team)) {
         let known = suggestion(team, roster.teams.iter().map(String::as_str));
         return Err(invalid("teams", format!("there is no team `{team}`; {known}")));
     }
