@@ -51,6 +51,7 @@ mod stop;
 mod store;
 mod store_cost;
 mod store_intents;
+mod store_settings;
 mod store_watches;
 mod subscribe;
 mod tls;
