@@ -28,12 +28,12 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
         limit: query.limit,
     };
     let page = services.store.read().await?.callbacks(&caller.scope(&roster), &filter).await?;
-    Ok(list::answer(page, "callbacks", &roster.url_key, view::callback))
+    Ok(list::answer(&page, "callbacks", &roster.url_key, view::callback))
 }
 
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Path<String>) -> Answer {
     let kept = find(&services, &request, &id).await?;
-    let mut shown = view::callback(&kept.row);
+    let mut shown = json!(view::callback(&kept.row));
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     shown["query"] = json!(kept.query);
     shown["headers"] = parsed(&kept.headers);

@@ -53,9 +53,9 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Pat
     let mut tx = services.store.read().await?;
     let row = tx.event(&scope, &id).await?.ok_or(NO_EVENT)?;
     let filter = DeliveryFilter { event_id: Some(row.id.clone()), limit: DELIVERIES_SHOWN, ..Default::default() };
-    let deliveries: Vec<Value> = tx.deliveries(&scope, &filter).await?.items.iter().map(view::delivery).collect();
+    let deliveries = tx.deliveries(&scope, &filter).await?.items;
     let mut event: Value = serde_json::from_str(&row.body).unwrap_or_default();
-    event["deliveries"] = Value::Array(deliveries);
+    event["deliveries"] = deliveries.iter().map(|row| json!(view::delivery(row))).collect();
     Ok(HttpResponse::Ok().json(event))
 }
 
