@@ -85,10 +85,9 @@ impl Problem {
                 "send `Authorization: Bearer KEY`; on first start the administrator's key is kept in callboard.key"
                     .into(),
             ),
-            Self::NoRelayKey => (
-                Code::Unauthorized,
-                "send `X-Callboard-Key: KEY`; `Authorization` is passed on to the provider".into(),
-            ),
+            Self::NoRelayKey => {
+                (Code::Unauthorized, "send `X-Callboard-Key: KEY`; `Authorization` is passed on to the provider".into())
+            }
             Self::Forbidden { role, right } => (
                 Code::Forbidden,
                 format!("it takes a key of the role {}; this one is `{}`", roles_with(*right), role.as_str()),
@@ -108,10 +107,9 @@ impl Problem {
             }
             Self::TooSlow => (Code::TooSlow, "the whole body is awaited for 10 s".into()),
             Self::Encoded => (Code::Encoded, "send it without `Content-Encoding`: the bytes as they are".into()),
-            Self::TooMany(wait) => (
-                Code::TooMany,
-                format!("try again in {} ms; `rate` of the source sets it", wait.as_millis()),
-            ),
+            Self::TooMany(wait) => {
+                (Code::TooMany, format!("try again in {} ms; `rate` of the source sets it", wait.as_millis()))
+            }
             Self::Unavailable => (Code::Unavailable, "nothing of this request was kept; send it again".into()),
         }
     }

@@ -5,33 +5,20 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::super::problem::Problem;
 use super::super::{Services, auth};
-use super::list::{self, Paging, Query};
+use super::list::{self, Query};
 use super::post::once;
 use super::view::{DeliveryView, Page, TriedView};
 use super::{Answer, view};
 use crate::domain::access::Right;
 use crate::domain::delivery::DeliveryStatus;
-use crate::http::openapi::Nothing;
+use crate::http::openapi::{Nothing, asked};
 use crate::store::DeliveryFilter;
 
 const NO_DELIVERY: Problem = Problem::NotFound("there is no delivery with this id");
-
-/// Which deliveries are wanted.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `Query` reads")]
-struct Filters {
-    /// Those that stand there.
-    status: Option<DeliveryStatus>,
-    /// Those of this destination, by its name.
-    destination: Option<String>,
-    /// Those of this event.
-    event_id: Option<String>,
-}
 
 /// A delivery that is tried again.
 #[derive(Serialize, ToSchema)]
@@ -43,7 +30,7 @@ pub(in crate::http) struct Retried<'a> {
 /// List deliveries
 ///
 /// The newest first.
-#[utoipa::path(get, path = "/deliveries", security(("key" = ["read"])), params(Filters, Paging), responses(
+#[utoipa::path(get, path = "/deliveries", security(("key" = ["read"])), params(asked::Deliveries, asked::Paging), responses(
     (status = 200, description = "A page of them", body = Page<DeliveryView>),
 ))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {

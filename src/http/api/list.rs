@@ -7,7 +7,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
-use utoipa::IntoParams;
 
 use super::super::problem::Problem;
 use super::view::Page;
@@ -18,19 +17,6 @@ use crate::store::Page as Rows;
 
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 250;
-
-/// What every long list takes.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `Query` reads")]
-pub(super) struct Paging {
-    /// How many items are wanted at most.
-    #[param(minimum = 1, maximum = 250, default = 50)]
-    limit: Option<usize>,
-    /// `next_cursor` of the page before.
-    #[param(min_length = 1)]
-    cursor: Option<String>,
-}
 
 /// So many bytes of the code are put into a cursor: nobody guesses 64 bits here.
 const CODE_BYTES: usize = 8;

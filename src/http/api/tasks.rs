@@ -1,6 +1,5 @@
 //! Tasks and their timelines.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -8,11 +7,11 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::super::problem::Problem;
 use super::super::{Services, auth};
-use super::list::{self, Paging, Query, invalid};
+use super::list::{self, Query, invalid};
 use super::post::once;
 use super::timeline::{Entry, Story};
 use super::view::Page;
@@ -20,34 +19,14 @@ use super::{Answer, view};
 use crate::config::value::duration;
 use crate::domain::access::{Right, Scope};
 use crate::domain::callback::{METADATA_BYTES_MAX, METADATA_KEYS_MAX};
-use crate::domain::clock::Timestamp;
 use crate::domain::event::TaskData;
 use crate::domain::spelling::suggestion;
 use crate::domain::task::{Metadata, Status, TASK_ID_MAX};
 use crate::flow::register::{Registration, register as flow_register};
 use crate::flow::roster::Roster;
+use crate::http::openapi::asked;
 use crate::http::openapi::event::TaskSchema;
 use crate::store::TaskFilter;
-
-/// Which tasks are wanted.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what `Query` reads")]
-struct Filters {
-    /// Those of this source.
-    source: Option<String>,
-    /// Those that are so far.
-    status: Option<Status>,
-    /// Those of this model, as the provider calls it.
-    model: Option<String>,
-    /// Those first known of then or later.
-    since: Option<Timestamp>,
-    /// Those first known of before then.
-    until: Option<Timestamp>,
-    /// Those whose metadata has this value under `KEY`, which stands for any key; several narrow the list further.
-    #[param(rename = "metadata.KEY")]
-    metadata: Option<String>,
-}
 
 /// A task and all that happened to it.
 #[derive(Serialize, ToSchema)]
@@ -60,27 +39,10 @@ pub(in crate::http) struct TaskView<'a> {
     timeline: Vec<Entry<'a>>,
 }
 
-/// A task to be watched.
-#[derive(ToSchema)]
-#[schema(example = json!({"source": "evolink", "task_id": "task-unified-1757169743-o3t2v", "metadata": {"campaign": "spring"}}))]
-#[expect(dead_code, reason = "it describes what `Fields` reads")]
-pub(in crate::http) struct NewTask {
-    /// The source whose provider has it.
-    source: String,
-    /// The provider's id of it.
-    #[schema(min_length = 1, max_length = 512)]
-    task_id: String,
-    /// At most 20 keys and 2,048 bytes of keys and values together; no key may begin with `cb_`.
-    metadata: Option<BTreeMap<String, String>>,
-    /// After how long `task.overdue` is told if it has no end by then, such as `30m`.
-    #[schema(examples("30m"))]
-    expect_within: Option<String>,
-}
-
 /// List tasks
 ///
 /// The newest first. A filter by `model` or metadata may answer a page that is not full and has a cursor all the same.
-#[utoipa::path(get, path = "/tasks", security(("key" = ["read"])), params(Filters, Paging), responses(
+#[utoipa::path(get, path = "/tasks", security(("key" = ["read"])), params(asked::Tasks, asked::Paging), responses(
     (status = 200, description = "A page of them", body = Page<TaskSchema>),
 ))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
@@ -121,7 +83,7 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, path: P
 ///
 /// One that was submitted elsewhere is watched from now on as if it had been relayed: its metadata goes into its events, and the
 /// provider is asked for it if no callback says its end. Registered again, its metadata and its deadline are changed.
-#[utoipa::path(post, path = "/tasks", security(("key" = ["submit"])), request_body = NewTask, responses(
+#[utoipa::path(post, path = "/tasks", security(("key" = ["submit"])), request_body = asked::NewTask, responses(
     (status = 201, description = "It is watched", body = TaskSchema),
 ))]
 pub(super) async fn register(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {

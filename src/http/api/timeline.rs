@@ -102,19 +102,23 @@ impl Story {
 
     /// Each callback, poll, forward, event, delivery and attempt, oldest first.
     pub(super) fn entries(&self) -> Vec<Entry<'_>> {
-        let callbacks = self.callbacks.iter().map(|row| {
-            (0, row.received_at, Entry::Callback { at: row.received_at, callback: view::callback(row) })
-        });
+        let callbacks = self
+            .callbacks
+            .iter()
+            .map(|row| (0, row.received_at, Entry::Callback { at: row.received_at, callback: view::callback(row) }));
         let polls = self.polls.iter().map(|row| (0, row.at, Entry::Poll { at: row.at, poll: view::poll(row) }));
-        let events = self.events.iter().map(|row| {
-            (1, row.at, Entry::Event { at: row.at, event_id: &row.id, kind: row.kind.as_str() })
-        });
-        let forwards = self.forwards.iter().map(|row| {
-            (2, row.created_at, Entry::Forward { at: row.created_at, forward: view::forward(row) })
-        });
-        let deliveries = self.deliveries.iter().map(|row| {
-            (2, row.created_at, Entry::Delivery { at: row.created_at, delivery: view::delivery(row) })
-        });
+        let events = self
+            .events
+            .iter()
+            .map(|row| (1, row.at, Entry::Event { at: row.at, event_id: &row.id, kind: row.kind.as_str() }));
+        let forwards = self
+            .forwards
+            .iter()
+            .map(|row| (2, row.created_at, Entry::Forward { at: row.created_at, forward: view::forward(row) }));
+        let deliveries = self
+            .deliveries
+            .iter()
+            .map(|row| (2, row.created_at, Entry::Delivery { at: row.created_at, delivery: view::delivery(row) }));
         let attempts = self.attempts.iter().map(|row| {
             let (at, delivery_id) = (row.started_at, row.delivery_id.as_str());
             (3, at, Entry::Attempt { at, delivery_id, attempt: view::attempt(row) })

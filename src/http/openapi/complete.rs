@@ -28,7 +28,9 @@ pub(super) fn complete(document: &mut Value) {
     for schema in each_mut(&mut document["components"]["schemas"]) {
         join(schema);
     }
-    join_all(document);
+    let heads = join_all(document);
+    pages(document);
+    without_unnamed(document, heads);
     let answered = named(document, |operation| operation.get("responses"));
     let asked = named(document, |operation| operation.get("requestBody"));
     for (name, schema) in document["components"]["schemas"].as_object_mut().into_iter().flatten() {
@@ -74,7 +76,7 @@ fn join(schema: &mut Value) {
 }
 
 /// The same where a part is another schema, which is written in its place.
-fn join_all(document: &mut Value) {
+fn join_all(document: &mut Value) -> BTreeSet<String> {
     let known = document["components"]["schemas"].clone();
     let mut heads = BTreeSet::new();
     for schema in each_mut(&mut document["components"]["schemas"]) {
@@ -86,11 +88,26 @@ fn join_all(document: &mut Value) {
         }
         join(schema);
     }
-    // A part of others alone is no schema of its own any more.
+    heads
+}
+
+/// What was a part of others alone is no schema of its own any more.
+fn without_unnamed(document: &mut Value, mut heads: BTreeSet<String>) {
     let text = document.to_string();
     heads.retain(|name| !text.contains(&format!("\"#/components/schemas/{name}\"")));
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
         schemas.retain(|name, _| !heads.contains(name));
+    }
+}
+
+/// A page's items are named, not written out.
+fn pages(document: &mut Value) {
+    let names: BTreeSet<String> =
+        document["components"]["schemas"].as_object().into_iter().flat_map(Map::keys).cloned().collect();
+    for (name, page) in document["components"]["schemas"].as_object_mut().into_iter().flatten() {
+        if let Some(item) = name.strip_prefix("Page_").filter(|item| names.contains(*item)) {
+            page["properties"]["items"]["items"] = json!({"$ref": format!("#/components/schemas/{item}")});
+        }
     }
 }
 
@@ -252,7 +269,7 @@ fn problems(path: &str, method: &str, operation: &mut Value) {
     for code in may {
         let status = code.status().as_u16().to_string();
         if operation["responses"].get(&status).is_none() {
-            operation["responses"][status] = json!({"description": ""});
+            operation["responses"][status] = json!({"description": code.title()});
         }
     }
 }
@@ -271,11 +288,6 @@ fn once(operation: &mut Value) {
 
 /// What a problem of this status is, in words, and its shape.
 fn told(status: &str, response: &mut Value) {
-    let codes: Vec<Code> = Code::ALL.into_iter().filter(|code| code.status().as_str() == status).collect();
-    if response["description"].as_str().is_none_or(str::is_empty) {
-        let titles: Vec<&str> = codes.iter().map(|code| code.title()).collect();
-        response["description"] = json!(titles.join(", or: "));
-    }
     response["content"] = json!({PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}});
     if ["429", "503"].contains(&status) {
         response["headers"] =

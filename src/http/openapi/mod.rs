@@ -11,7 +11,9 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::{api, callbacks, health, relay};
 
+pub(super) mod asked;
 mod complete;
+pub(super) mod destination;
 pub(super) mod event;
 mod page;
 mod sample;
@@ -110,7 +112,8 @@ pub(super) async fn json() -> HttpResponse {
 }
 
 /// What the page may load: its own style, and nothing that runs.
-const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The same for people.
 pub(super) async fn docs() -> HttpResponse {

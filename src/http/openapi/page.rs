@@ -120,7 +120,9 @@ fn one(html: &mut String, document: &Value, operation: &Operation<'_>) {
 }
 
 fn parameters(html: &mut String, operation: &Value) {
-    let Some(parameters) = operation["parameters"].as_array().filter(|parameters| !parameters.is_empty()) else { return };
+    let Some(parameters) = operation["parameters"].as_array().filter(|parameters| !parameters.is_empty()) else {
+        return;
+    };
     html.push_str("<h4>Parameters</h4>\n<dl>\n");
     for parameter in parameters {
         let needed = if parameter["required"] == true { ", needed" } else { "" };
@@ -146,8 +148,10 @@ fn answers(html: &mut String, document: &Value, operation: &Value) {
             .flatten()
             .map(|(kind, content)| format!("{} <code>{}</code>", linked(&content["schema"]), escape(kind)))
             .collect();
-        let headers: Vec<&str> = answer["headers"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-        let headers = if headers.is_empty() { String::new() } else { format!(", with <code>{}</code>", headers.join(", ")) };
+        let headers: Vec<&str> =
+            answer["headers"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let headers =
+            if headers.is_empty() { String::new() } else { format!(", with <code>{}</code>", headers.join(", ")) };
         let _ = writeln!(
             html,
             "<dt><code>{}</code> <small>{}</small></dt>\n<dd>{}{headers}</dd>",
@@ -203,10 +207,17 @@ fn fields(html: &mut String, schema: &Value) {
             "<dt><code>{}</code> <small>{}{there}</small></dt>\n<dd>{}</dd>",
             escape(name),
             linked(property),
-            inline(text(&property["description"])),
+            inline(about(property)),
         );
     }
     html.push_str("</dl>\n");
+}
+
+/// What is said of a property; of one that may be null it stands with what it is otherwise.
+fn about(property: &Value) -> &str {
+    let parts = property["oneOf"].as_array().into_iter().flatten();
+    let mut said = std::iter::once(property).chain(parts).map(|part| text(&part["description"]));
+    said.find(|about| !about.is_empty()).unwrap_or_default()
 }
 
 /// What a schema is, in a few words that lead on.

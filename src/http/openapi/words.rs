@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::{Value, json};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -79,6 +79,13 @@ words! {
 /// The types of the events about tasks, or of the others.
 pub(super) fn of_tasks(wanted: bool) -> Vec<&'static str> {
     EventType::ALL.into_iter().map(EventType::as_str).filter(|word| word.starts_with("task.") == wanted).collect()
+}
+
+/// A text, or a list of texts.
+pub(super) fn one_or_more() -> Schema {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let none = ObjectBuilder::new().schema_type(Type::Null);
+    OneOfBuilder::new().item(text()).item(ArrayBuilder::new().items(text()).min_items(Some(1))).item(none).into()
 }
 
 impl PartialSchema for Timestamp {
