@@ -41,6 +41,7 @@ pub mod value;
 pub use env::Env;
 pub use mistakes::{Mistake, Mistakes};
 use section::{Reader, Section};
+pub use sources::made_source;
 
 /// The commented default file: every key, what it means, its default and an example.
 pub const REFERENCE: &str = include_str!("default.toml");

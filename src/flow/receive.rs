@@ -79,10 +79,14 @@ impl Receiver {
     /// Why the request is refused; nothing is kept of it but a count.
     pub fn admit(&self, source: &str, token: &str) -> Result<Admitted, Refused> {
         let roster = self.roster.now();
-        let Some(active) = roster.sources.get(source).filter(|active| active.source.has_token(token)) else {
+        let known = roster.sources.get(source);
+        let Some((active, which)) = known.and_then(|active| Some((active, active.source.which_token(token)?))) else {
             metrics::counter!("callboard_callbacks_unknown_total").increment(1);
             return Err(Refused::Unknown);
         };
+        if let Some(token) = active.tokens.get(which) {
+            token.used.note(self.clock.now());
+        }
         self.keep_pace(active)?;
         Ok(Admitted { receiver: self.clone(), source: source.to_owned(), roster })
     }
@@ -214,11 +218,16 @@ pub fn url_signature(key: &Secret, source: &str, pairs: &Metadata) -> Secret {
     Secret::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// The path of a source's callback URL with this token.
+pub fn token_path(source: &str, token: &Secret) -> String {
+    format!("/callbacks/{source}/{}", token.expose())
+}
+
 /// The path and query of a source's callback URL, with metadata that is signed.
 pub fn callback_path(roster: &Roster, source: &str, pairs: &Metadata) -> Option<String> {
     let active = roster.sources.get(source)?;
     let token = active.source.callback_tokens.first()?;
-    let mut path = format!("/callbacks/{source}/{}", token.expose());
+    let mut path = token_path(source, token);
     if !pairs.is_empty() {
         let signature = url_signature(&roster.url_key, source, pairs);
         let query = url::form_urlencoded::Serializer::new(String::new())

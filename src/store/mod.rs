@@ -13,6 +13,7 @@
 //!
 //! A state that must not exist is forbidden by the schema, not by care.
 
+mod audit;
 mod callbacks;
 mod deliveries;
 mod destinations;
@@ -26,12 +27,15 @@ mod lists;
 mod log;
 mod open;
 mod polls;
+mod reseal;
 mod row;
 mod sealed;
 mod secrets;
 mod settle;
 mod sources;
+mod sources_made;
 mod subscriptions;
+mod sweeps;
 mod tasks;
 mod teams;
 mod tx;
@@ -42,6 +46,7 @@ use std::time::Duration;
 
 use sqlx::{PgPool, SqlitePool};
 
+pub use audit::{Actor, AuditFilter, AuditRow};
 pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback};
 pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Forwarded, Lease, NewDelivery};
 pub use destinations::DestinationState;
@@ -49,16 +54,21 @@ pub use error::Error;
 pub use events::{EventFilter, EventRow};
 pub use idempotency::KeptAnswer;
 pub use intents::{Intent, NewIntent};
-pub use keys::KeyRow;
+pub use keys::{FIRST_KEY, KeyRow, ShownKey};
 pub use lists::Page;
 pub use log::Handed;
 pub use open::{SQLITE_VERSION_MIN, lock_sqlite};
 pub use polls::{NewPoll, PollRow};
-pub use sealed::{SealFile, seal_beside};
+pub use reseal::Place;
+pub use sealed::{SealFile, seal_beside, seal_file};
+pub use secrets::{KeptSecret, Use, closed};
 pub use settle::{AttemptRow, NewAttempt, Settled};
 pub use sources::SourceState;
+pub use sources_made::MadeSource;
 pub use subscriptions::StoredSubscription;
+pub use sweeps::{Sweep, SweepKind};
 pub use tasks::{TaskFilter, TaskId};
+pub use teams::MadeTeam;
 pub use tx::{On, Tx};
 pub use watches::{Asked, NextAsk, SavedWatch};
 pub use writer::{PostgresTx, SqliteTx, Writer, Writing};

@@ -11,6 +11,7 @@
     reason = "a test may fail where it likes, and is a client, a peer and an operator of the service"
 )]
 
+mod access;
 mod api;
 mod app;
 mod ask;
@@ -24,6 +25,7 @@ mod end_to_end;
 mod endpoint;
 mod first_run;
 mod interleave;
+mod keys;
 mod kill;
 mod lease;
 mod lists;
@@ -38,6 +40,8 @@ mod relay_bytes;
 mod relay_process;
 mod scene;
 mod schema;
+mod sealed;
+mod settings;
 mod signed;
 mod simulator;
 mod simulator_asked;

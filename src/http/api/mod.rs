@@ -4,10 +4,12 @@ use actix_web::web;
 
 use super::problem::Problem;
 
+pub(super) mod audit;
 pub(super) mod callbacks;
 pub(super) mod deliveries;
 pub(super) mod destinations;
 pub(super) mod events;
+pub(super) mod keys;
 mod list;
 mod post;
 pub(super) mod sources;
@@ -47,14 +49,34 @@ routes! {
     get "/callbacks/{id}" => callbacks::show;
     get "/callbacks/{id}/body" => callbacks::body;
     get "/sources" => sources::list;
+    post "/sources" => sources::create;
     get "/sources/{name}" => sources::show;
+    put "/sources/{name}" => sources::update;
+    delete "/sources/{name}" => sources::delete;
+    post "/sources/{name}/token" => sources::add_token;
+    delete "/sources/{name}/tokens/{id}" => sources::retire_token;
     get "/destinations" => destinations::list;
     post "/destinations" => destinations::create;
     get "/destinations/{name}" => destinations::show;
+    put "/destinations/{name}" => destinations::update;
+    delete "/destinations/{name}" => destinations::delete;
     post "/destinations/{name}/test" => destinations::test;
     post "/destinations/{name}/enable" => destinations::enable;
+    post "/destinations/{name}/secret" => destinations::rotate;
     get "/subscriptions" => subscriptions::list;
     post "/subscriptions" => subscriptions::create;
+    get "/subscriptions/{id}" => subscriptions::show;
+    put "/subscriptions/{id}" => subscriptions::update;
+    delete "/subscriptions/{id}" => subscriptions::delete;
     get "/teams" => teams::list;
     post "/teams" => teams::create;
+    get "/teams/{name}" => teams::show;
+    put "/teams/{name}" => teams::update;
+    delete "/teams/{name}" => teams::delete;
+    get "/keys" => keys::list;
+    post "/keys" => keys::create;
+    get "/keys/{id}" => keys::show;
+    put "/keys/{id}" => keys::update;
+    delete "/keys/{id}" => keys::revoke;
+    get "/audit" => audit::list;
 }

@@ -210,7 +210,25 @@ asked! {
     #[derive(ToSchema)]
     /// Which events go to which destination.
     #[schema(example = json!({"destination": "backend", "events": ["task.completed", "task.failed"], "sources": ["evolink"]}))]
-    SubscriptionAsked {
+    NewSubscription {
+        /// By its name.
+        destination: String,
+        /// The ends of tasks, `task.overdue` and `task.conflict` if left out.
+        #[schema(min_items = 1)]
+        events: Option<Vec<EventType>>,
+        /// All that the team may see if left out.
+        sources: Option<Vec<String>>,
+        /// CEL over `event` and `task`: only events for which it is true.
+        #[schema(rename = "where", max_length = 1024)]
+        filter: Option<String>,
+    }
+
+    #[derive(ToSchema)]
+    /// What a subscription is from now on.
+    #[schema(example = json!({"destination": "backend", "events": ["task.failed"]}))]
+    ChangedSubscription {
+        /// As it is, or left out.
+        id: Option<String>,
         /// By its name.
         destination: String,
         /// The ends of tasks, `task.overdue` and `task.conflict` if left out.
