@@ -132,26 +132,35 @@ schemas! {
     }
 }
 
-/// An event: the same bytes wherever it is told or shown.
-pub(in crate::http) struct EventSchema;
+/// Describes what is one of these.
+macro_rules! either {
+    ($($name:ident as $word:literal: $about:literal, $($one:ident)|+;)*) => {$(
+        #[doc = $about]
+        pub(in crate::http) struct $name;
 
-impl PartialSchema for EventSchema {
-    fn schema() -> RefOr<Schema> {
-        let kinds = [TaskEventSchema::name(), ServiceEventSchema::name()];
-        let each = kinds.into_iter().fold(OneOfBuilder::new(), |each, name| each.item(Ref::from_schema_name(name)));
-        each.description(Some("An event: the same bytes wherever it is told or shown.")).into()
-    }
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let each = OneOfBuilder::new()$(.item(Ref::from_schema_name($one::name())))+;
+                each.description(Some($about)).into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed($word)
+            }
+
+            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                $(
+                    schemas.push(($one::name().into(), $one::schema()));
+                    $one::schemas(schemas);
+                )+
+            }
+        }
+    )*};
 }
 
-impl ToSchema for EventSchema {
-    fn name() -> Cow<'static, str> {
-        Cow::Borrowed("Event")
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((TaskEventSchema::name().into(), TaskEventSchema::schema()));
-        TaskEventSchema::schemas(schemas);
-        schemas.push((ServiceEventSchema::name().into(), ServiceEventSchema::schema()));
-        ServiceEventSchema::schemas(schemas);
-    }
+either! {
+    EventSchema as "Event": "An event: the same bytes wherever it is told or shown.", TaskEventSchema | ServiceEventSchema;
+    EventData as "EventData": "What an event tells: of a task, or of the service itself.", TaskSchema | NoticeSchema;
 }

@@ -67,6 +67,9 @@ impl Modify for Keys {
 #[derive(OpenApi)]
 #[openapi(paths(
     api::audit::list,
+    api::callbacks::list,
+    api::callbacks::show,
+    api::callbacks::body,
     api::deliveries::list,
     api::deliveries::show,
     api::deliveries::retry,
@@ -78,6 +81,9 @@ impl Modify for Keys {
     api::destinations::test,
     api::destinations::enable,
     api::destinations::rotate,
+    api::events::list,
+    api::events::show,
+    api::events::replay,
     api::keys::list,
     api::keys::create,
     api::keys::show,
@@ -111,7 +117,7 @@ struct Api;
 #[openapi(
     info(title = "Callboard", description = include_str!("about.md")),
     paths(callbacks::receive, relay::pass, health::alive, health::ready, health::metrics, json),
-    components(schemas(ProblemSchema, event::EventSchema)),
+    components(schemas(ProblemSchema, event::EventSchema, words::ChannelName)),
     nest((path = "/api/v1", api = Api)),
     modifiers(&Keys),
 )]
