@@ -111,6 +111,17 @@ fn the_example_of_every_body_is_one() {
 }
 
 #[test]
+fn the_page_about_the_api_lists_every_problem() {
+    let page = include_str!("../../docs/api.md");
+    let kinds = document()["components"]["schemas"]["ProblemType"]["enum"].as_array().unwrap();
+    assert!(kinds.len() > 10);
+    for kind in kinds {
+        let code = kind.as_str().unwrap().strip_prefix("urn:callboard:problem:").unwrap();
+        assert!(page.contains(&format!("\n| `{code}` | ")), "docs/api.md does not say what `{code}` is");
+    }
+}
+
+#[test]
 fn what_is_not_described_is_found() {
     let delivery = json!({"id": "dlv_1", "status": "pending"});
     let mut more = delivery.clone();

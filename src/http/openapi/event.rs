@@ -54,7 +54,13 @@ schemas! {
     }
 
     /// A task as it stands; in an event, as it stood when that was made. What the provider does not give is null.
-    #[schema(as = Task)]
+    #[schema(as = Task, example = json!({
+        "source": "evolink", "provider": "evolink", "task_id": "task-unified-1757169743-o3t2v", "status": "completed",
+        "model": "kling-o3-text-to-video", "progress": 100, "outputs": [{"url": "https://example.com/a.mp4", "kind": "video",
+        "expires_at": "2025-09-07T14:42:23Z", "archived_url": null}], "error": null, "usage": {"credits": 27.0},
+        "created_at": "2025-09-06T14:42:23Z", "completed_at": null, "observed_via": "callback", "confirmed": true,
+        "metadata": {"campaign": "spring"},
+    }))]
     TaskSchema {
         /// The source that it belongs to, by its name.
         source: String,

@@ -47,7 +47,9 @@ fn of(document: &Value, schema: &Value, depth: usize) -> Value {
 }
 
 fn object(document: &Value, schema: &Value, depth: usize) -> Value {
-    let properties = schema["properties"].as_object().into_iter().flatten();
+    let required = schema["required"].as_array().filter(|required| !required.is_empty());
+    let is_shown = |name: &str| required.is_none_or(|required| required.iter().any(|known| known == name));
+    let properties = schema["properties"].as_object().into_iter().flatten().filter(|(name, _)| is_shown(name));
     let mut made: Map<String, Value> =
         properties.map(|(name, property)| (name.clone(), of(document, property, depth - 1))).collect();
     if schema["additionalProperties"]["type"] == "string" {
