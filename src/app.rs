@@ -177,11 +177,6 @@ impl App {
         self.listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect()
     }
 
-    /// Whether the keys of clients that relay can be kept where a source has none.
-    pub fn keeps_keys(&self) -> bool {
-        self.services.relay.seal.is_some()
-    }
-
     /// A dispatcher over the same parts, for whoever drives it by hand.
     pub fn dispatcher(&self) -> Dispatcher {
         Dispatcher::new(self.parts.clone())

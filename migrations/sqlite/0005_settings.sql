@@ -51,6 +51,5 @@ CREATE INDEX audit_team ON audit (team, id);
 CREATE INDEX audit_action ON audit (action, id);
 CREATE INDEX audit_object ON audit (object, id);
 
--- Empty most of the time: what is held of a destination that is enabled is released by this.
-CREATE INDEX deliveries_held ON deliveries (destination, id) WHERE status = 'held';
+-- The keys of clients, to be forgotten with their source or sealed anew.
 CREATE INDEX intents_sealed ON intents (source, id) WHERE sealed_key IS NOT NULL;

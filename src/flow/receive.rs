@@ -11,7 +11,7 @@ use super::record::{Receipt, Recorder, Unrecorded};
 use super::roster::{ActiveSource, LiveRoster, Roster};
 use crate::domain::callback::{QueryMetadata, query_metadata};
 use crate::domain::clock::SharedClock;
-use crate::domain::pace::Pace;
+use crate::domain::pace::{Pace, Rate};
 use crate::domain::secret::Secret;
 use crate::domain::task::{Metadata, Provenance, Trust, Via, clean};
 use crate::providers::{Answer, Header, Inbound, Unread, Verified};
@@ -22,7 +22,7 @@ pub struct Receiver {
     roster: Arc<LiveRoster>,
     recorder: Recorder,
     clock: SharedClock,
-    paces: Arc<Mutex<HashMap<String, Pace>>>,
+    paces: Arc<Mutex<HashMap<String, (Rate, Pace)>>>,
 }
 
 /// Why a request is not even read.
@@ -94,7 +94,10 @@ impl Receiver {
     fn keep_pace(&self, active: &ActiveSource) -> Result<(), Refused> {
         let Some(rate) = active.source.rate else { return Ok(()) };
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        let pace = paces.entry(active.source.name.clone()).or_insert_with(|| Pace::new(rate));
+        let (known, pace) = paces.entry(active.source.name.clone()).or_insert_with(|| (rate, Pace::new(rate)));
+        if *known != rate {
+            (*known, *pace) = (rate, Pace::new(rate));
+        }
         pace.take(self.clock.now()).map_err(|wait| {
             metrics::counter!("callboard_callbacks_limited_total", "source" => active.source.name.clone()).increment(1);
             Refused::TooMany(wait)

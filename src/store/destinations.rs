@@ -236,19 +236,7 @@ impl Tx {
     /// # Errors
     /// As the database gives them.
     pub async fn holding(&mut self) -> Result<Vec<String>> {
-        let rows = self
-            .fetch(
-                "WITH RECURSIVE holding (name) AS (
-                     SELECT min(destination) FROM deliveries WHERE status = 'held'
-                     UNION ALL
-                     SELECT (SELECT min(destination) FROM deliveries WHERE status = 'held' AND destination > name)
-                     FROM holding WHERE name IS NOT NULL
-                 )
-                 SELECT name FROM holding WHERE name IS NOT NULL",
-                values![],
-            )
-            .await?;
-        rows.iter().map(|row| row.text("name")).collect()
+        self.distinct("deliveries", "destination", "status = 'held'").await
     }
 
     /// What is held for a destination is due now, a thousand of it, unless the destination is disabled or the rest is

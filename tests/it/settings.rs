@@ -84,6 +84,9 @@ both! {
         // What is left out gets its default again.
         let changed = put(&app, "/sources/made", json!({"rate": "5/s", "confirm_within": "1m"})).await.expect(200);
         assert_eq!((changed.text("rate"), changed.text("confirm_within")), ("5/s", "1m"));
+        put(&app, "/sources/made", json!({"rate": "1/h"})).await.expect(200);
+        app.post("made", "", evolink("t1", "processing"), &[]).await.expect(200);
+        app.post("made", "", evolink("t1", "processing"), &[]).await.expect(429);
         let changed = put(&app, "/sources/made", json!({"provider": "evolink"})).await.expect(200);
         assert_eq!((&changed.body["rate"], changed.text("confirm_within")), (&json!(null), "10m"));
         app.post("made", "", evolink("t1", "completed"), &[]).await.expect(200);
@@ -264,6 +267,20 @@ both! {
         ] {
             assert!(answer.expect(409).text("detail").contains("declared in the file"), "{verb}");
         }
+    }
+
+    async fn a_destination_that_cannot_be_used_any_more_can_be_removed(db: Db) {
+        let database = Arc::new(Database::fresh(db));
+        let clock = Arc::new(callboard::domain::clock::ManualClock::new(crate::app::START));
+        let mut app = TestApp::on(Arc::clone(&database), Arc::clone(&clock), "").await;
+        hook(&app, "inside", "http://127.0.0.1:9/x").await;
+        app.stop().await;
+        let app = TestApp::on(database, clock, "[egress]\nallow = []\n").await;
+        app.get(&format!("{V1}/destinations/inside")).await.expect(404);
+        assert!(delete(&app, "/teams/ops").await.expect(409).text("detail").contains("`inside`"));
+        delete(&app, "/destinations/inside").await.expect(204);
+        delete(&app, "/destinations/inside").await.expect(404);
+        delete(&app, "/teams/ops").await.expect(204);
     }
 
     async fn subscriptions_are_changed_and_removed(db: Db) {

@@ -25,7 +25,7 @@ use crate::flow::probe::probe;
 use crate::flow::roster::{Roster, Target};
 use crate::flow::rotate::rotated;
 use crate::http::openapi::{Nothing, asked, destination as shape, words};
-use crate::store::DestinationState;
+use crate::store::{DestinationState, Tx};
 
 const COMMON: [&str; 5] = ["name", "team", "channel", "rate", "concurrency"];
 const NO_DESTINATION: Problem = Problem::NotFound("there is no destination of this name");
@@ -150,12 +150,25 @@ pub(super) async fn delete(
 ) -> Answer {
     settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
         fields.end(&[])?;
-        let team = &changeable(change, &name)?.destination.team;
+        let team = match changeable(change, &name) {
+            Ok(target) => target.destination.team.clone(),
+            Err(problem) => unusable(&services, change, tx, &name).await?.ok_or(problem)?,
+        };
         tx.delete_destination(&name, change.now).await?;
-        change.audit(tx, "destination.delete", &name, Some(team), None);
+        change.audit(tx, "destination.delete", &name, Some(&team), None);
         Ok((StatusCode::NO_CONTENT, Value::Null))
     })
     .await
+}
+
+/// The team of a destination that was made at run time and cannot be used any more, as by a change of the file: it can
+/// still be removed.
+async fn unusable(services: &Services, change: &Change, tx: &mut Tx, name: &str) -> Result<Option<String>, Problem> {
+    if change.roster.targets.contains_key(name) {
+        return Ok(None);
+    }
+    let made = tx.destinations(services.roster.safe()).await?.into_iter().find(|made| made.name == name);
+    Ok(made.map(|made| made.team).filter(|team| change.scope.sees_team(team)))
 }
 
 /// A destination of the caller's that was made at run time.

@@ -271,7 +271,13 @@ pub(super) async fn delete(
 ) -> Answer {
     settings(&services, &request, body, Right::Administer, async |change, tx, fields| {
         fields.end(&[])?;
-        changeable(&change.roster, &name)?;
+        if let Err(problem) = changeable(&change.roster, &name) {
+            // One that cannot be used any more, as by another build, can still be removed.
+            let is_there = change.roster.sources.contains_key(name.as_str());
+            if is_there || tx.made_source(services.roster.safe(), &name).await?.is_none() {
+                return Err(problem);
+            }
+        }
         tx.delete_source(&name).await?;
         tx.begin_sweep(SweepKind::Source, &name, change.now).await?;
         change.audit(tx, "source.delete", &name, None, None);
@@ -308,7 +314,7 @@ fn read(
         });
         first.unwrap_or_else(|| invalid("body", "it cannot be read"))
     })?;
-    for team in source.teams.iter().flatten().filter(|team| !roster.teams.contains(*team)) {
+    if let Some(team) = source.teams.iter().flatten().find(|team| !roster.teams.contains(*team)) {
         let known = suggestion(team, roster.teams.iter().map(String::as_str));
         return Err(invalid("teams", format!("there is no team `{team}`; {known}")));
     }

@@ -119,7 +119,11 @@ pub(super) async fn delete(
     settings(&services, &request, body, Right::Administer, async |change, tx, fields| {
         fields.end(&[])?;
         is_made(change, &name)?;
-        if let Some(what) = named_by(&change.roster, &name) {
+        let mut what = named_by(&change.roster, &name);
+        // What cannot be used any more is its own still.
+        let made = tx.destinations(services.roster.safe()).await?.into_iter().find(|made| made.team == *name);
+        what = what.or_else(|| made.map(|made| format!("the destination `{}`", made.name)));
+        if let Some(what) = what {
             return Err(Problem::Conflict(format!("{what} names the team `{name}`; change that before")));
         }
         if tx.has_keys(&name, change.now).await? {

@@ -76,9 +76,11 @@ fn own(field: &Field, about: &str) -> Value {
 /// One shape for each channel.
 fn asked(is_new: bool) -> Value {
     let each: Vec<Value> = CHANNELS.iter().map(|channel| asked_of(*channel, is_new)).collect();
+    // What is changed need not say of which channel it is.
+    let key = if is_new { "oneOf" } else { "anyOf" };
     json!({
         "description": if is_new { "A destination to be made." } else { "What a destination is from now on; secrets that are left out stay." },
-        "oneOf": each,
+        key: each,
         "example": if is_new {
             json!({"name": "backend", "team": "ads", "channel": "webhook", "url": "https://example.com/hooks"})
         } else {
