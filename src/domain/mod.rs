@@ -15,6 +15,7 @@ pub mod id;
 pub mod observation;
 pub mod pace;
 pub mod retry;
+pub mod rollup;
 pub mod seal;
 pub mod secret;
 pub mod signature;
