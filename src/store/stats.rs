@@ -69,8 +69,16 @@ impl Tx {
     /// As the database gives them.
     pub async fn chore_cursor(&mut self, name: &str) -> Result<Option<EventCursor>> {
         let sql = format!("SELECT xact, seq FROM chores WHERE name = $1 {}", self.lock_clause());
-        let row = self.fetch_one(sql, values![name]).await?;
-        row.map(|row| Ok(EventCursor { xact: row.int("xact")?, seq: row.int("seq")? })).transpose()
+        self.fetch_one(sql, values![name]).await?.as_ref().map(place).transpose()
+    }
+
+    /// The place up to which a work has come, whoever is at it.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn chore_place(&mut self, name: &str) -> Result<EventCursor> {
+        let row = self.fetch_one("SELECT xact, seq FROM chores WHERE name = $1", values![name]).await?;
+        row.as_ref().map_or_else(|| Ok(EventCursor::default()), place)
     }
 
     /// Moves a work on from one place to another. False where it is not at that place: somebody else has moved it.
@@ -183,11 +191,12 @@ impl Tx {
         let limit = values.len();
         let order = "ORDER BY day DESC, source, model";
         let sql = format!("SELECT {COLUMNS} FROM rollups {conditions} {order} LIMIT ${limit}");
-        let items = self.fetch(sql, values).await?.iter().map(|row| {
-            let (RollupKey { day, source, model }, rollup) = read(row)?;
-            Ok(StatsRow { source, model, day: Some(day), rollup })
-        });
-        Ok(page(items.collect::<Result<_>>()?, filter.limit))
+        let mut items = Vec::new();
+        for row in self.fetch(sql, values).await? {
+            let (RollupKey { day, source, model }, rollup) = read(&row)?;
+            items.push(StatsRow { source, model, day: Some(day), rollup });
+        }
+        Ok(page(items, filter.limit))
     }
 
     async fn stats_of_all_days(&mut self, filter: &StatsFilter) -> Result<Page<StatsRow>> {
@@ -241,6 +250,10 @@ fn matching(filter: &StatsFilter) -> (String, Vec<Value>) {
         conditions.push_str(&format!(" AND {among}"));
     }
     (conditions, values)
+}
+
+fn place(row: &Row) -> Result<EventCursor> {
+    Ok(EventCursor { xact: row.int("xact")?, seq: row.int("seq")? })
 }
 
 fn rows_of(filter: &StatsFilter) -> i64 {

@@ -11,6 +11,7 @@ mod events;
 mod list;
 mod post;
 mod sources;
+mod stats;
 mod subscriptions;
 mod tasks;
 mod teams;
@@ -42,6 +43,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/destinations/{name}/enable", web::post().to(destinations::enable))
         .route("/subscriptions", web::get().to(subscriptions::list))
         .route("/subscriptions", web::post().to(subscriptions::create))
+        .route("/stats", web::get().to(stats::show))
         .route("/teams", web::get().to(teams::list))
         .route("/teams", web::post().to(teams::create));
 }
