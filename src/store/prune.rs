@@ -202,6 +202,21 @@ impl Tx {
         Ok(attempts)
     }
 
+    /// Removes those of these deliveries that tell nothing that is kept: made at the very moment in which that was
+    /// removed, they could never be sent.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn remove_orphans(&mut self, ids: &[String]) -> Result<()> {
+        let given = Given::rows(ids.len()).text("wanted", ids.iter().cloned());
+        let sql = "SELECT d.id FROM given CROSS JOIN deliveries d WHERE d.id = wanted
+                       AND NOT EXISTS (SELECT 1 FROM events WHERE events.id = d.event_id)
+                       AND NOT EXISTS (SELECT 1 FROM callbacks WHERE callbacks.id = d.event_id)
+                       AND NOT EXISTS (SELECT 1 FROM polls WHERE polls.id = d.event_id)";
+        let orphans = self.bulk_fetch(given, sql).await?.iter().map(|row| row.text("id")).collect::<Result<Vec<_>>>()?;
+        self.remove_deliveries(&orphans).await.map(drop)
+    }
+
     /// Removes callbacks or polls.
     ///
     /// # Errors

@@ -329,6 +329,19 @@ both! {
         }
     }
 
+    async fn a_delivery_of_what_was_removed_is_removed_too(db: Db) {
+        let sink = Sink::start().await;
+        let mut app = TestApp::new(db, &webhook("backend", &sink.url())).await;
+        // A replay that is made while its event goes, as another instance may make one.
+        let gone = delivery(&EventId::new(START), "backend", START);
+        let mut tx = app.services.store.write().await.unwrap();
+        tx.insert_deliveries(&[gone], START);
+        tx.commit().await.unwrap();
+        app.evolink("t", "completed").await.expect(200);
+        assert_eq!(app.tick_all().await, 1);
+        assert_eq!((sink.count(), count(&app, "deliveries").await), (1, 1));
+    }
+
     async fn what_is_not_counted_yet_stays(db: Db) {
         let app = TestApp::new(db, "").await;
         app.evolink("t", "completed").await.expect(200);
