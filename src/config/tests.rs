@@ -254,8 +254,14 @@ fn a_mistake_names_file_line_and_nearest_spelling() {
         ),
         ("[sever]", "c.toml:1: sever: unknown section; did you mean `server`?"),
         ("listen = 1", "c.toml:1: listen: unknown key; it can be `server`, `database`, `sources`, `destinations`"),
-        ("[retention]\nevents = '30'", "retention.events: `30` is not a duration: write a number with ms, s, m, h or d"),
-        ("[retention]\ncallbacks = 'off'", "c.toml:2: retention.callbacks: `off` is not clear here: to keep everything"),
+        (
+            "[retention]\nevents = '30'",
+            "retention.events: `30` is not a duration: write a number with ms, s, m, h or d",
+        ),
+        (
+            "[retention]\ncallbacks = 'off'",
+            "c.toml:2: retention.callbacks: `off` is not clear here: to keep everything",
+        ),
         ("[retention]\nevents = '0s'", "it must be more than zero; to keep everything, write \"forever\""),
         ("[retention]\nevents = 30", "it is a number without quotes: write a duration such as \"30d\", or \"forever\""),
         ("[retention]\nevent = '1d'", "c.toml:2: retention.event: unknown key; did you mean `events`?"),

@@ -219,7 +219,11 @@ impl Counted {
 
     /// What it is counted under.
     pub fn key(&self, source: &str) -> RollupKey {
-        RollupKey { day: Day::of(self.at), source: source.to_owned(), model: self.data.model.clone().unwrap_or_default() }
+        RollupKey {
+            day: Day::of(self.at),
+            source: source.to_owned(),
+            model: self.data.model.clone().unwrap_or_default(),
+        }
     }
 
     /// Counts it. `received_at` is when the callback came that told it, where that is known better than by the event.

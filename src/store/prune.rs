@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::Result;
 use super::given::Given;
 use super::row::{Value, values};
 use super::tail::EventCursor;
 use super::tasks::{TaskId, metadata_index};
 use super::tx::Tx;
-use super::Result;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{CallbackId, PollId};
 use crate::domain::task::{Metadata, MetadataOrigin};
@@ -213,7 +213,8 @@ impl Tx {
                        AND NOT EXISTS (SELECT 1 FROM events WHERE events.id = d.event_id)
                        AND NOT EXISTS (SELECT 1 FROM callbacks WHERE callbacks.id = d.event_id)
                        AND NOT EXISTS (SELECT 1 FROM polls WHERE polls.id = d.event_id)";
-        let orphans = self.bulk_fetch(given, sql).await?.iter().map(|row| row.text("id")).collect::<Result<Vec<_>>>()?;
+        let orphans =
+            self.bulk_fetch(given, sql).await?.iter().map(|row| row.text("id")).collect::<Result<Vec<_>>>()?;
         self.remove_deliveries(&orphans).await.map(drop)
     }
 
@@ -361,4 +362,3 @@ fn named_in(tasks: &str) -> Vec<String> {
     let all: Vec<serde_json::Value> = serde_json::from_str(tasks).unwrap_or_default();
     all.iter().filter_map(|one| one["task_id"].as_str().map(str::to_owned)).collect()
 }
-

@@ -244,7 +244,8 @@ fn matching(filter: &StatsFilter) -> (String, Vec<Value>) {
         }
     }
     if let Some(seen) = &filter.seen {
-        let places: Vec<String> = seen.iter().enumerate().map(|(at, _)| format!("${}", values.len() + at + 1)).collect();
+        let places: Vec<String> =
+            seen.iter().enumerate().map(|(at, _)| format!("${}", values.len() + at + 1)).collect();
         values.extend(seen.iter().map(|source| Value::from(source.as_str())));
         let among = if places.is_empty() { "FALSE".to_owned() } else { format!("source IN ({})", places.join(", ")) };
         conditions.push_str(&format!(" AND {among}"));
@@ -277,7 +278,8 @@ fn page(mut items: Vec<StatsRow>, limit: usize) -> Page<StatsRow> {
 }
 
 fn rows(rollups: &BTreeMap<RollupKey, Rollup>) -> Result<Given> {
-    let json = |histogram: &Histogram| serde_json::to_string(histogram).map_err(|_| Error::Corrupt { column: "generation" });
+    let json =
+        |histogram: &Histogram| serde_json::to_string(histogram).map_err(|_| Error::Corrupt { column: "generation" });
     let generation = rollups.values().map(|rollup| json(&rollup.generation)).collect::<Result<Vec<_>>>()?;
     let delay = rollups.values().map(|rollup| json(&rollup.callback_delay)).collect::<Result<Vec<_>>>()?;
     let (keys, each) = (|| rollups.keys(), || rollups.values());
@@ -298,8 +300,7 @@ fn rows(rollups: &BTreeMap<RollupKey, Rollup>) -> Result<Given> {
 
 fn read(row: &Row) -> Result<(RollupKey, Rollup)> {
     let histogram = |column| row.parsed(column, |text| serde_json::from_str::<Histogram>(text).ok());
-    let key =
-        RollupKey { day: row.parsed("day", Day::parse)?, source: row.text("source")?, model: row.text("model")? };
+    let key = RollupKey { day: row.parsed("day", Day::parse)?, source: row.text("source")?, model: row.text("model")? };
     let rollup = Rollup {
         completed: row.int("completed")?,
         failed: row.int("failed")?,

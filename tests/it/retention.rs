@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use callboard::config::Retention;
+use callboard::domain::access::Scope;
 use callboard::domain::callback::CallbackOutcome;
 use callboard::domain::clock::{ManualClock, Timestamp};
 use callboard::domain::id::{DeliveryId, EventId, IntentId, PollId};
@@ -21,6 +22,7 @@ use sqlx::Connection;
 
 use super::sink::{Reply, Sink};
 use super::store::{callback, ended};
+use super::store_watches::{id, save, watch};
 use crate::app::{Database, Db, START, TestApp, both, webhook};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -75,7 +77,8 @@ async fn write(store: &Store, tasks: &[String], at: Timestamp, body: &[u8], deli
             kept
         });
         tx.keep_callbacks(callbacks.collect()).await.unwrap();
-        let told = all.iter().flat_map(|(_, event)| (0..deliveries).map(|n| delivery(&event.id, &format!("to-{n}"), at)));
+        let told =
+            all.iter().flat_map(|(_, event)| (0..deliveries).map(|n| delivery(&event.id, &format!("to-{n}"), at)));
         tx.insert_deliveries(&told.collect::<Vec<_>>(), at);
         tx.commit().await.unwrap();
     }
@@ -201,7 +204,7 @@ both! {
         let store = &app.services.store;
         write(store, &["watched".to_owned(), "over".to_owned()], START, b"x", 0).await;
         let mut tx = store.write().await.unwrap();
-        super::store_watches::save(&mut tx, &[(super::store_watches::id("evolink", "watched"), super::store_watches::watch(true, None))]);
+        save(&mut tx, &[(id("evolink", "watched"), watch(true, None))]);
         let mut both = callback("over", CallbackOutcome::Accepted, START);
         (both.fingerprint, both.tasks) = (b"both".to_vec(), Some(r#"[{"task_id":"over"},{"task_id":"watched"}]"#.to_owned()));
         tx.keep_callbacks(vec![both]).await.unwrap();
@@ -437,7 +440,9 @@ async fn play(db: Db, history: &[Step]) {
                 let posted = app.signed(&format!("t{n}"), word).await.expect(200);
                 let event_id = posted.body["event_id"].as_str().map(str::to_owned);
                 match (&ends[n], is_end) {
-                    (Some(end), true) => assert_eq!((posted.text("outcome"), event_id.as_ref()), ("duplicate", Some(end))),
+                    (Some(end), true) => {
+                        assert_eq!((posted.text("outcome"), event_id.as_ref()), ("duplicate", Some(end)))
+                    }
                     (Some(_), false) => assert_eq!((posted.text("outcome"), event_id), ("stale", None)),
                     (None, true) => {
                         assert_eq!(posted.text("outcome"), "accepted");
@@ -452,13 +457,19 @@ async fn play(db: Db, history: &[Step]) {
             Step::Round => drop(round(&app, DEFAULT).await),
         }
     }
-    for (n, callbacks) in begun.iter().enumerate().filter(|(n, callbacks)| ends[*n].is_none() && !callbacks.is_empty()) {
+    for (n, callbacks) in begun.iter().enumerate().filter(|(n, callbacks)| ends[*n].is_none() && !callbacks.is_empty())
+    {
         let shown = task(&app, "replicate", &format!("t{n}")).await;
         let kept = shown["timeline"].as_array().unwrap().iter().filter(|entry| entry["kind"] == "callback").count();
-        assert_eq!((kept, &shown["pruned_at"]), (callbacks.len(), &json!(null)), "of a task that is not over all is kept");
+        assert_eq!(
+            (kept, &shown["pruned_at"]),
+            (callbacks.len(), &json!(null)),
+            "of a task that is not over all is kept"
+        );
     }
     app.tick_all().await;
-    let mut told: Vec<String> = sink.requests().iter().map(|request| request.json()["id"].as_str().unwrap().to_owned()).collect();
+    let mut told: Vec<String> =
+        sink.requests().iter().map(|request| request.json()["id"].as_str().unwrap().to_owned()).collect();
     let mut wanted: Vec<String> = ends.iter().flatten().cloned().collect();
     told.sort_unstable();
     wanted.sort_unstable();
@@ -497,7 +508,10 @@ async fn cleared(database: &Database) -> (u64, u64) {
     let mut janitor = Janitor::new(store.clone(), DEFAULT, clock, Lifecycle::default());
     while janitor.tick().await.unwrap() {}
     let mut tx = store.read().await.unwrap();
-    assert_eq!(tx.callbacks(&CallbackFilter { limit: 1, ..Default::default() }).await.unwrap().items.len(), 0);
+    assert_eq!(
+        tx.callbacks(&Scope::All, &CallbackFilter { limit: 1, ..Default::default() }).await.unwrap().items.len(),
+        0
+    );
     drop(tx);
     store.close().await;
     (before, std::fs::metadata(database.file()).unwrap().len())

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::scene::{Scene, plan};
 use super::store::callback;
-use crate::app::{Database, Db, START, TestApp, both};
+use crate::app::{Db, START, TestApp, both};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -10,6 +10,7 @@ use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::Answer;
 use super::list::{self, Query, invalid};
+use crate::domain::access::Right;
 use crate::domain::clock::Timestamp;
 use crate::domain::rollup::{Day, Histogram};
 use crate::store::{StatsFilter, StatsRow};
@@ -18,7 +19,7 @@ use crate::store::{StatsFilter, StatsRow};
 const SINCE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 pub(super) async fn show(services: Data<Services>, request: HttpRequest) -> Answer {
-    auth::admin(&request, &services).await?;
+    let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
     let filters = ["since", "until", "source", "model", "by"];
     let query = Query::read(request.query_string(), "stats", &filters, &roster.url_key)?;
@@ -28,7 +29,7 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest) -> Answ
         until,
         source: query.text("source"),
         model: query.text("model"),
-        seen: None,
+        seen: caller.scope(&roster).team_scope().map(|team| team.sources.clone()),
         by_day: query.word("by", |word| (word == "day").then_some(()), &["day"])?.is_some(),
         after: query.before.clone(),
         limit: query.limit,
