@@ -97,8 +97,8 @@ impl Janitor {
                 Ok(Ok(false)) => self.every().min(ROUND_EVERY / 60),
                 Ok(Err(error)) => {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "what is old could not be removed; it is tried again");
-                    REST_MAX
+                    tracing::warn!(error, "what is old could not be removed; it is tried again in a minute");
+                    ROUND_EVERY / 60
                 }
                 Err(_) => {
                     tracing::error!("removing what is old panicked; the next round begins afresh");

@@ -18,6 +18,8 @@ use crate::store::{Awaited, Result, Store, TailRow, Tx};
 const BATCH: usize = 1000;
 /// How often it looks for new ones.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long it rests where the database cannot be read or written.
+const TROUBLED: Duration = Duration::from_secs(5);
 /// How it is called where its place is kept.
 const CHORE: &str = "rollup";
 
@@ -43,11 +45,11 @@ impl Roller {
                 Ok(Err(error)) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, "events could not be counted for the statistics; they are counted later");
-                    LOOK_EVERY
+                    TROUBLED
                 }
                 Err(_) => {
                     tracing::error!("counting events for the statistics panicked; it is tried again");
-                    LOOK_EVERY
+                    TROUBLED
                 }
             };
             tokio::select! {

@@ -257,7 +257,7 @@ impl Tx {
         let mut pairs = Vec::new();
         for row in self.bulk_fetch(given, &sql).await? {
             let source = row.text("source")?;
-            let metadata: Metadata = row.parsed("metadata", |text| serde_json::from_str(text).ok())?;
+            let metadata: Metadata = serde_json::from_str(&row.text("metadata")?).unwrap_or_default();
             let key = row.text("key")?;
             pairs.extend(metadata_index(&metadata).map(|pair| (source.clone(), pair, key.clone())));
             buried.push((source, row.text("task_id")?));

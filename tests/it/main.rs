@@ -36,6 +36,8 @@ mod relay;
 mod relay_bytes;
 mod relay_process;
 mod retention;
+mod retention_cost;
+mod retention_history;
 mod scene;
 mod schema;
 mod signed;

@@ -10,28 +10,25 @@ use callboard::domain::clock::{ManualClock, Timestamp};
 use callboard::domain::id::{DeliveryId, EventId, IntentId, PollId};
 use callboard::domain::task::{Metadata, Status};
 use callboard::flow::janitor::Janitor;
-use callboard::flow::roller::Roller;
 use callboard::shutdown::Lifecycle;
 use callboard::store::{CallbackFilter, NewDelivery, NewIntent, NewPoll, Store};
 use futures_util::future::join_all;
-use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use sqlx::Connection;
 
 use super::sink::{Reply, Sink};
+use super::stats::roll_all;
 use super::store::{callback, ended};
 use super::store_watches::{id, save, watch};
 use crate::app::{Database, Db, START, TestApp, both, webhook};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const DEFAULT: Retention = Retention { callbacks: Some(days(30)), events: Some(days(365)) };
+pub(crate) const DEFAULT: Retention = Retention { callbacks: Some(days(30)), events: Some(days(365)) };
 /// So many rows a step may remove at most.
 const ROWS_MAX: i64 = 1000;
 const TABLES: [&str; 7] = ["callbacks", "polls", "events", "deliveries", "attempts", "intents", "idempotency"];
 
-const fn days(many: u64) -> Duration {
+pub(crate) const fn days(many: u64) -> Duration {
     Duration::from_secs(many * 24 * 60 * 60)
 }
 
@@ -40,14 +37,8 @@ fn janitor(app: &TestApp, retention: Retention) -> Janitor {
     Janitor::new(app.services.store.clone(), retention, clock, app.life.clone())
 }
 
-/// Counts all events, so that they may go.
-async fn roll_all(app: &TestApp) {
-    let roller = Roller::new(app.services.store.clone(), app.life.clone());
-    while roller.tick().await.unwrap() > 0 {}
-}
-
 /// One whole round; gives how many steps it had.
-async fn round(app: &TestApp, retention: Retention) -> usize {
+pub(crate) async fn round(app: &TestApp, retention: Retention) -> usize {
     let mut janitor = janitor(app, retention);
     let mut steps = 0;
     while janitor.tick().await.unwrap() {
@@ -56,16 +47,16 @@ async fn round(app: &TestApp, retention: Retention) -> usize {
     steps
 }
 
-async fn count(app: &TestApp, table: &str) -> i64 {
+pub(crate) async fn count(app: &TestApp, table: &str) -> i64 {
     app.database.number(&format!("SELECT count(*) FROM {table}")).await
 }
 
-async fn task(app: &TestApp, source: &str, task_id: &str) -> Value {
+pub(crate) async fn task(app: &TestApp, source: &str, task_id: &str) -> Value {
     app.get(&format!("/api/v1/tasks/{source}/{task_id}")).await.expect(200).body
 }
 
 /// Writes tasks that ended at `at`, each with its event, one callback of this body, and deliveries with attempts.
-async fn write(store: &Store, tasks: &[String], at: Timestamp, body: &[u8], deliveries: usize) {
+pub(crate) async fn write(store: &Store, tasks: &[String], at: Timestamp, body: &[u8], deliveries: usize) {
     for tasks in tasks.chunks(250) {
         let all: Vec<_> = tasks.iter().map(|task_id| ended(task_id, Status::Completed, at)).collect();
         let mut tx = store.write().await.unwrap();
@@ -84,13 +75,13 @@ async fn write(store: &Store, tasks: &[String], at: Timestamp, body: &[u8], deli
     }
 }
 
-fn delivery(event_id: &EventId, destination: &str, at: Timestamp) -> NewDelivery {
+pub(crate) fn delivery(event_id: &EventId, destination: &str, at: Timestamp) -> NewDelivery {
     let (destination, url) = (destination.to_owned(), None);
     NewDelivery { id: DeliveryId::new(at), event_id: event_id.clone(), destination, replay_id: None, url }
 }
 
 /// Every delivery is done, with one attempt.
-async fn deliver_all(database: &Database) {
+pub(crate) async fn deliver_all(database: &Database) {
     let empty = if database.db == Db::Sqlite { "x''" } else { "''" };
     let done = "UPDATE deliveries SET status = 'delivered', due_at = NULL, attempts = 1, finished_at = 1 WHERE status = 'pending'";
     database.execute(done).await;
@@ -251,6 +242,27 @@ both! {
         assert_eq!(task(&app, "evolink", "t").await["pruned_at"], json!(null));
     }
 
+    async fn the_services_own_events_go_by_their_age(db: Db) {
+        let app = TestApp::new(db, "").await;
+        let id = EventId::new(START);
+        app.database
+            .execute(&format!(
+                "INSERT INTO events (id, type, step, team, at, body) VALUES ('{id}', 'delivery.dead', 'service', 'ops', 1, '{{}}')"
+            ))
+            .await;
+        let mut tx = app.services.store.write().await.unwrap();
+        tx.insert_deliveries(&[delivery(&id, "backend", START)], START);
+        tx.commit().await.unwrap();
+        roll_all(&app).await;
+        app.advance(days(366));
+        round(&app, DEFAULT).await;
+        assert_eq!(count(&app, "events").await, 1, "somebody is still to hear of it");
+        deliver_all(&app.database).await;
+        app.advance(DAY);
+        round(&app, DEFAULT).await;
+        assert_eq!((count(&app, "events").await, count(&app, "deliveries").await, count(&app, "attempts").await), (0, 0, 0));
+    }
+
     async fn what_is_still_to_be_handed_on_stays(db: Db) {
         let app = TestApp::new(db, "").await;
         write(&app.services.store, &["a".to_owned(), "b".to_owned()], START, b"x", 0).await;
@@ -397,102 +409,6 @@ both! {
         round(&app, DEFAULT).await;
         assert_eq!(app.database.texts("SELECT task_id FROM intents").await, [["unfinished"]]);
         assert_eq!(count(&app, "idempotency").await, 0);
-    }
-}
-
-/// What happens in a history.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    /// A signed callback of this task: it has ended, or is being worked on.
-    Post(usize, bool),
-    /// So many days go by.
-    Days(u64),
-    /// What is due is delivered.
-    Deliver,
-    /// What happened is counted.
-    Roll,
-    /// What is old is removed.
-    Round,
-}
-
-fn history() -> impl Strategy<Value = Vec<Step>> {
-    let post = (0usize..6, prop::bool::weighted(0.6)).prop_map(|(task, ends)| Step::Post(task, ends));
-    let step = prop_oneof![
-        6 => post,
-        3 => prop::sample::select(vec![1u64, 31, 200, 366]).prop_map(Step::Days),
-        1 => Just(Step::Deliver),
-        2 => Just(Step::Roll),
-        3 => Just(Step::Round),
-    ];
-    prop::collection::vec(step, 5..40)
-}
-
-/// Plays a history; in it every answer is held to what was answered before, and at its end to what must have been told.
-async fn play(db: Db, history: &[Step]) {
-    let sink = Sink::start().await;
-    let mut app = TestApp::new(db, &webhook("backend", &sink.url())).await;
-    let mut ends: [Option<String>; 6] = Default::default();
-    let mut begun: [BTreeSet<&str>; 6] = Default::default();
-    for step in history {
-        match *step {
-            Step::Post(n, is_end) => {
-                let word = if is_end { "succeeded" } else { "processing" };
-                let posted = app.signed(&format!("t{n}"), word).await.expect(200);
-                let event_id = posted.body["event_id"].as_str().map(str::to_owned);
-                match (&ends[n], is_end) {
-                    (Some(end), true) => {
-                        assert_eq!((posted.text("outcome"), event_id.as_ref()), ("duplicate", Some(end)))
-                    }
-                    (Some(_), false) => assert_eq!((posted.text("outcome"), event_id), ("stale", None)),
-                    (None, true) => {
-                        assert_eq!(posted.text("outcome"), "accepted");
-                        ends[n] = event_id;
-                    }
-                    (None, false) => drop(begun[n].insert(if begun[n].is_empty() { "accepted" } else { "duplicate" })),
-                }
-            }
-            Step::Days(many) => app.advance(days(many)),
-            Step::Deliver => drop(app.tick_all().await),
-            Step::Roll => roll_all(&app).await,
-            Step::Round => drop(round(&app, DEFAULT).await),
-        }
-    }
-    for (n, callbacks) in begun.iter().enumerate().filter(|(n, callbacks)| ends[*n].is_none() && !callbacks.is_empty())
-    {
-        let shown = task(&app, "replicate", &format!("t{n}")).await;
-        let kept = shown["timeline"].as_array().unwrap().iter().filter(|entry| entry["kind"] == "callback").count();
-        assert_eq!(
-            (kept, &shown["pruned_at"]),
-            (callbacks.len(), &json!(null)),
-            "of a task that is not over all is kept"
-        );
-    }
-    app.tick_all().await;
-    let mut told: Vec<String> =
-        sink.requests().iter().map(|request| request.json()["id"].as_str().unwrap().to_owned()).collect();
-    let mut wanted: Vec<String> = ends.iter().flatten().cloned().collect();
-    told.sort_unstable();
-    wanted.sort_unstable();
-    assert_eq!(told, wanted, "each end is told once, whatever was removed");
-    roll_all(&app).await;
-    app.advance(days(366));
-    round(&app, DEFAULT).await;
-    let over = ends.iter().flatten().count() as i64;
-    assert_eq!(app.database.number("SELECT count(*) FROM tasks WHERE pruned_at IS NOT NULL").await, over);
-    assert_eq!(app.database.number("SELECT count(*) FROM events WHERE step = 'terminal'").await, 0);
-    let counted = app.get("/api/v1/stats?since=2026-03-01T00:00:00Z&source=replicate").await.expect(200);
-    let completed: i64 = counted.items().iter().map(|row| row["tasks"]["completed"].as_i64().unwrap()).sum();
-    assert_eq!(completed, over, "each end is counted once, whatever was removed");
-}
-
-both! {
-    async fn whatever_is_removed_no_promise_breaks(db: Db) {
-        let mut runner = TestRunner::new(Config { cases: 12, ..Config::default() });
-        for _ in 0..12 {
-            let history = history().new_tree(&mut runner).unwrap().current();
-            println!("{history:?}");
-            play(db, &history).await;
-        }
     }
 }
 

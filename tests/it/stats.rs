@@ -22,15 +22,16 @@ fn roller(app: &TestApp) -> Roller {
     Roller::new(app.services.store.clone(), app.life.clone())
 }
 
-/// Counts all that there is; gives in how many batches.
-async fn roll_all(app: &TestApp) -> Vec<usize> {
-    let mut batches = Vec::new();
-    loop {
-        match roller(app).tick().await.unwrap() {
-            0 => return batches,
-            many => batches.push(many),
-        }
+/// Counts all that there is; gives how many. On PostgreSQL the end of the tail shows itself once every transaction of the
+/// server that began earlier has ended, those of other tests too.
+pub(crate) async fn roll_all(app: &TestApp) -> usize {
+    let behind =
+        "SELECT count(*) FROM events e, chores c WHERE c.name = 'rollup' AND (e.xact, e.seq) > (c.xact, c.seq)";
+    let mut all = 0;
+    while app.database.number(behind).await > 0 {
+        all += roller(app).tick().await.unwrap();
     }
+    all
 }
 
 async fn stats(app: &TestApp, query: &str) -> Vec<Value> {
@@ -79,12 +80,12 @@ both! {
         // Another end of the same task, signed: the provider contradicts itself.
         app.signed("r1", "failed").await.expect(200);
         assert_eq!(stats(&app, "").await, Vec::<Value>::new());
-        assert_eq!(roll_all(&app).await, [7]);
+        assert_eq!(roll_all(&app).await, 7);
         app.advance(DAY);
         app.evolink("d", "completed").await.expect(200);
         // What is read again counts nothing.
-        assert_eq!(roll_all(&app).await, [1]);
-        assert_eq!(roll_all(&app).await, Vec::<usize>::new());
+        assert_eq!(roll_all(&app).await, 1);
+        assert_eq!(roller(&app).tick().await.unwrap(), 0);
 
         let all = stats(&app, "").await;
         assert_eq!(all.len(), 2, "{all:?}");
@@ -159,15 +160,13 @@ both! {
                 .collect();
             write(&app.services.store, &events).await;
         }
-        let first = roller(&app).tick().await.unwrap();
-        assert!((1..=1000).contains(&first), "{first}");
         // Two that begin at the same moment, as two instances do.
-        loop {
+        let mut all = 0;
+        while all < 3000 {
             let both = [roller(&app), roller(&app)];
-            let ticks = both.iter().map(async |roller| roller.tick().await.unwrap());
-            if join_all(ticks).await.iter().sum::<usize>() == 0 {
-                break;
-            }
+            let ticks = join_all(both.iter().map(async |roller| roller.tick().await.unwrap())).await;
+            assert!(ticks.iter().all(|many| *many <= 1000), "{ticks:?}");
+            all += ticks.iter().sum::<usize>();
         }
         let row = &stats(&app, "").await[0];
         assert_eq!((&row["tasks"]["completed"], &row["credits"]), (&json!(3000), &json!(300.0)));
@@ -179,12 +178,15 @@ both! {
         let store = &app.services.store;
         let from = store.read().await.unwrap().chore_cursor("rollup").await.unwrap().unwrap();
         let mut tx = store.write().await.unwrap();
-        let events = tx.events_after(Some(from), 10).await.unwrap();
+        let mut events = Vec::new();
+        while events.is_empty() {
+            events = tx.events_after(Some(from), 10).await.unwrap();
+        }
         assert!(tx.move_chore("rollup", from, events[0].cursor).await.unwrap());
         drop(tx);
         // It is rolled back behind our back: who waits for its row waits for that.
         app.database.execute("UPDATE chores SET begun_at = 1 WHERE name = 'rollup'").await;
-        assert_eq!(roll_all(&app).await, [1]);
+        assert_eq!(roll_all(&app).await, 1);
         let mut tx = store.write().await.unwrap();
         assert!(!tx.move_chore("rollup", from, events[0].cursor).await.unwrap(), "it was moved already");
     }

@@ -50,7 +50,8 @@ fn days(query: &Query, now: Timestamp) -> Result<(Day, Day), Problem> {
         return Err(invalid("since", format!("`{since}` is not before `{end}`, where the statistics end")));
     }
     let last = Day::of(end);
-    let until = if last.start() == end && last > Day::of(since) { last } else { last.next() };
+    // A day that ends where it was asked to end is the last; today always counts.
+    let until = if until == Some(last.start()) { last } else { last.next() };
     Ok((Day::of(since), until))
 }
 
