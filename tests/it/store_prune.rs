@@ -1,7 +1,9 @@
-//! What a step of the janitor or the roller costs does not grow with what is kept: no query reads a table through.
+//! What retention removes. What a step of it costs does not grow with what is kept: no query reads a table through.
 
-use callboard::domain::rollup::{Day, Rollup, RollupKey};
-use callboard::store::{Awaited, Heard, StatsFilter};
+use callboard::domain::clock::Timestamp;
+use callboard::domain::id::IntentId;
+use callboard::domain::task::Metadata;
+use callboard::store::{Awaited, Heard, NewIntent};
 
 use super::retention::{days, deliver_all, write};
 use super::store_cost::{MANY, cheap};
@@ -69,24 +71,58 @@ both! {
         }).await;
     }
 
-    async fn statistics_are_of_the_sources_that_are_seen(db: Db) {
+    async fn requests_and_answers_are_removed_by_age(db: Db) {
         let database = Database::fresh(db);
         let store = database.store().await;
-        let day = Day::of(START);
-        let key = |source: &str| RollupKey { day, source: source.into(), model: String::new() };
-        let one = || Rollup { completed: 1, ..Rollup::default() };
+        write(&store, &["over".to_owned()], START, b"x", 0).await;
+        let new = |at| NewIntent {
+            id: IntentId::new(at),
+            source: "evolink".into(),
+            idempotency_key: None,
+            metadata: Metadata::new(),
+            sealed_key: None,
+            client_url: None,
+            created_at: at,
+        };
         let mut tx = store.write().await.unwrap();
-        tx.add_rollups([(key("a"), one()), (key("b"), one())].into()).await.unwrap();
-        tx.commit().await.unwrap();
-        let mut tx = store.read().await.unwrap();
-        for by_day in [false, true] {
-            for (seen, wanted) in [(None, vec!["a", "b"]), (Some(vec!["b", "c"]), vec!["b"]), (Some(vec![]), vec![])] {
-                let seen = seen.map(|names| names.into_iter().map(str::to_owned).collect());
-                let (source, model, after) = (None, None, None);
-                let filter = StatsFilter { since: day, until: day.next(), source, model, seen, by_day, after, limit: 50 };
-                let rows = tx.stats(&filter).await.unwrap().items;
-                assert_eq!(rows.iter().map(|row| row.source.as_str()).collect::<Vec<_>>(), wanted);
-            }
+        for task_id in [None, Some("over")] {
+            let mut intent = tx.open_intent(&new(START)).await.unwrap();
+            tx.flush().await.unwrap();
+            intent.task_id = task_id.map(str::to_owned);
+            tx.save_intents(&[&intent]);
         }
+        let young = tx.open_intent(&new(START.after(days(1)))).await.unwrap();
+        tx.flush().await.unwrap();
+        // Of the two that are old one has a task that is kept.
+        let (last, removed) = tx.remove_intents("", young.id.as_str(), 250).await.unwrap();
+        assert_eq!((last.is_some(), removed), (true, 1));
+        assert_eq!(tx.remove_intents(&last.unwrap(), young.id.as_str(), 250).await.unwrap(), (None, 0));
+        tx.commit().await.unwrap();
+        let kept = "INSERT INTO idempotency (key, request, status, body, created_at) VALUES ('a', '', 200, '', 1), ('b', '', 200, '', 2), ('c', '', 200, '', 3)";
+        database.execute(kept).await;
+        let mut tx = store.write().await.unwrap();
+        let before = Timestamp(2);
+        let removed = [tx.remove_answers(before, 1).await.unwrap(), tx.remove_answers(before, 9).await.unwrap()];
+        assert_eq!((removed, tx.remove_answers(before, 9).await.unwrap()), ([1, 1], 0));
+    }
+
+    async fn free_pages_are_given_back(db: Db) {
+        let database = Database::fresh(db);
+        let store = database.store().await;
+        let space = store.write().await.unwrap().file_space().await.unwrap();
+        let Some(space) = space else {
+            assert_eq!(db, Db::Postgres);
+            return;
+        };
+        assert!(space.gives_back && space.pages > 20, "{space:?}");
+        let many: Vec<String> = (0..100).map(|n| format!("t{n}")).collect();
+        write(&store, &many, START, &[7; 4096], 0).await;
+        database.execute("DELETE FROM callbacks").await;
+        let mut tx = store.write().await.unwrap();
+        let full = tx.file_space().await.unwrap().unwrap();
+        assert!(full.free > 90, "{full:?}");
+        tx.give_back(50).await.unwrap();
+        let left = tx.file_space().await.unwrap().unwrap();
+        assert_eq!((full.free - left.free, full.pages - left.pages), (50, 50));
     }
 }
