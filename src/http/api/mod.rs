@@ -13,6 +13,7 @@ pub(super) mod keys;
 mod list;
 mod post;
 pub(super) mod sources;
+pub(super) mod stats;
 pub(super) mod subscriptions;
 pub(super) mod tasks;
 pub(super) mod teams;
@@ -78,5 +79,6 @@ routes! {
     get "/keys/{id}" => keys::show;
     put "/keys/{id}" => keys::update;
     delete "/keys/{id}" => keys::revoke;
+    get "/stats" => stats::show;
     get "/audit" => audit::list;
 }

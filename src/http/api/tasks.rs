@@ -19,6 +19,7 @@ use super::{Answer, view};
 use crate::config::value::duration;
 use crate::domain::access::{Right, Scope};
 use crate::domain::callback::{METADATA_BYTES_MAX, METADATA_KEYS_MAX};
+use crate::domain::clock::Timestamp;
 use crate::domain::event::TaskData;
 use crate::domain::spelling::suggestion;
 use crate::domain::task::{Metadata, Status, TASK_ID_MAX};
@@ -35,6 +36,8 @@ pub(in crate::http) struct TaskView<'a> {
     #[serde(flatten)]
     #[schema(value_type = TaskSchema)]
     task: TaskData<'a>,
+    /// When its results and its callbacks were removed; null while they are kept.
+    pruned_at: Option<Timestamp>,
     /// What happened, the oldest first; of each kind the newest 250.
     timeline: Vec<Entry<'a>>,
 }
@@ -76,7 +79,8 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, path: P
     let task =
         tx.task(&scope, &source, &task_id).await?.ok_or(Problem::NotFound("there is no such task at this source"))?;
     let story = Story::read(&mut tx, &scope, &source, &task_id).await?;
-    Ok(HttpResponse::Ok().json(TaskView { task: view::task(&task), timeline: story.entries() }))
+    let pruned_at = tx.pruned_at(&source, &task_id).await?;
+    Ok(HttpResponse::Ok().json(TaskView { task: view::task(&task), pruned_at, timeline: story.entries() }))
 }
 
 /// Register a task

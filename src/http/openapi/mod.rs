@@ -96,6 +96,7 @@ impl Modify for Keys {
     api::sources::delete,
     api::sources::add_token,
     api::sources::retire_token,
+    api::stats::show,
     api::subscriptions::list,
     api::subscriptions::create,
     api::subscriptions::show,
