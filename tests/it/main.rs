@@ -48,5 +48,6 @@ mod store_cost;
 mod store_intents;
 mod store_watches;
 mod subscribe;
+mod tail;
 mod tls;
 mod wire;
