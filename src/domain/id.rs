@@ -3,34 +3,39 @@
 
 use std::fmt;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
+use uuid::Builder;
 
 use super::clock::Timestamp;
 
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// One counter for the whole process, so that two ids of the same millisecond sort as they were made. It never begins
-/// anew with a later millisecond: an id then has the time that it was made for, also where that is an earlier one.
-static ORDER: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(rand::random::<u64>() >> 23));
+/// One counter for the whole process, so that two ids of the same millisecond sort as they were made. Only a clock
+/// that is set back makes an older id of a later one: an id's time is always that of what it names, so that
+/// moments are found by ids.
+static ORDER: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(rand::random::<u32>() >> 1));
 
-/// RFC 9562, version 7: 48 bits of milliseconds, 42 of the counter around the marks of version and variant, the rest
-/// at random.
 fn time_ordered(prefix: &str, now: Timestamp) -> String {
-    let count = u128::from(ORDER.fetch_add(1, Ordering::Relaxed));
-    let (high, low) = ((count >> 30) & 0xfff, count & 0x3fff_ffff);
-    let bits = moment(now) | 7 << 76 | high << 64 | 0b10 << 62 | low << 32 | u128::from(rand::random::<u32>());
-    spelled(prefix, bits)
-}
-
-fn moment(at: Timestamp) -> u128 {
-    (u128::from(at.0.max(0).unsigned_abs()) & 0xffff_ffff_ffff) << 80
+    let order = ORDER.fetch_add(1, Ordering::Relaxed);
+    let mut bytes: [u8; 10] = rand::random();
+    // UUID v7 leaves 12 bits, then 62: the first 32 of those are the counter, the rest stays random.
+    let [_, high, middle, low] = order.to_be_bytes();
+    bytes[0] = u8::try_from(order >> 28).unwrap_or_default();
+    bytes[1] = u8::try_from((order >> 20) & 0xff).unwrap_or_default();
+    bytes[2] = (high << 2 | middle >> 6) & 0x3f;
+    bytes[3] = middle << 2 | low >> 6;
+    bytes[4] = low << 2 | bytes[4] & 3;
+    let uuid = Builder::from_unix_timestamp_millis(now.0.max(0).unsigned_abs(), &bytes).into_uuid();
+    spelled(prefix, uuid.as_u128())
 }
 
 /// The smallest id of this moment: whatever was made before sorts below it, whatever later above.
 fn first_of(prefix: &str, at: Timestamp) -> String {
-    spelled(prefix, moment(at))
+    // The first 48 of a UUID's 128 bits are the time in milliseconds.
+    let bits = u128::from(at.0.max(0).unsigned_abs()) << 80;
+    spelled(prefix, bits)
 }
 
 fn spelled(prefix: &str, bits: u128) -> String {
@@ -139,28 +144,14 @@ mod tests {
             let id = EventId::new(Timestamp(millis));
             assert_eq!(EventId::made_at(id.as_str()), Some(Timestamp(millis)));
         }
-        // As any other reader of version 7 sees it.
-        let id = EventId::new(Timestamp(1_757_169_743_120));
-        let bits = id.as_str()[4..].bytes().fold(0_u128, |bits, digit| {
-            bits << 5 | CROCKFORD.iter().position(|known| *known == digit).unwrap() as u128
-        });
-        let uuid = uuid::Uuid::from_u128(bits);
-        assert_eq!((uuid.get_version_num(), uuid.get_variant()), (7, uuid::Variant::RFC4122));
-        assert_eq!(uuid.get_timestamp().unwrap().to_unix(), (1_757_169_743, 120_000_000));
     }
 
     #[test]
     fn what_is_no_id_has_no_time() {
         let whole = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
         assert!(EventId::made_at(&format!("evt_{whole}")).is_some());
-        for bad in [
-            "",
-            "evt_",
-            "evt_1",
-            &format!("dlv_{whole}"),
-            &format!("evt_8{}", &whole[1..]),
-            "evt_0123456789abcdefghjkmnpqrs",
-        ] {
+        let too_large = format!("evt_8{}", &whole[1..]);
+        for bad in ["", "evt_", "evt_1", &format!("dlv_{whole}"), &too_large, "evt_0123456789abcdefghjkmnpqrs"] {
             assert_eq!(EventId::made_at(bad), None, "{bad}");
         }
     }
