@@ -92,7 +92,8 @@ const PAGE: usize = 200;
 
 /// How many events are told at once at this rate: one second's worth, at least one.
 pub fn page_size(rate: Option<Rate>) -> usize {
-    let a_second = rate.map_or(PAGE, |rate| usize::try_from(u64::from(rate.count) / rate.per.as_secs()).unwrap_or(PAGE));
+    let a_second =
+        rate.map_or(PAGE, |rate| usize::try_from(u64::from(rate.count) / rate.per.as_secs()).unwrap_or(PAGE));
     a_second.clamp(1, PAGE)
 }
 

@@ -251,8 +251,7 @@ async fn walk_events(tx: &mut Tx, row: &ReplayRow, scope: &Scope, now: Timestamp
     let mut page = Page::default();
     for _ in 0..STRETCHES {
         let limit = page_size(row.made.rate);
-        let Stretch { events, reached } =
-            tx.walk_events(scope, selection, (&position, before), limit).await?;
+        let Stretch { events, reached } = tx.walk_events(scope, selection, (&position, before), limit).await?;
         page.more = match &reached {
             Some(_) => Some(now),
             None if before < end.as_str() => Some(now.after(LOOK_AT_LEAST_EVERY)),
@@ -286,7 +285,9 @@ async fn walk_deliveries(
     };
     let limit = page_size(row.made.rate);
     let mut stretches = STRETCHES;
-    for name in walked_destinations(&row.made, roster, scope).into_iter().filter(|name| name.as_str() >= name_at(&row.position)) {
+    for name in
+        walked_destinations(&row.made, roster, scope).into_iter().filter(|name| name.as_str() >= name_at(&row.position))
+    {
         if name != at {
             (at, after) = (name, first.clone());
         }

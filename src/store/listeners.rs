@@ -79,9 +79,7 @@ impl Tx {
 
     /// Notes that listeners have had these.
     pub fn note_aimed(&mut self, ids: &[String], now: Timestamp) {
-        let given = Given::rows(ids.len())
-            .text("had", ids.iter().cloned())
-            .int("had_at", ids.iter().map(|_| now.0));
+        let given = Given::rows(ids.len()).text("had", ids.iter().cloned()).int("had_at", ids.iter().map(|_| now.0));
         self.bulk(
             given,
             "UPDATE listener_replays SET delivered_at = had_at FROM given WHERE id = had AND delivered_at IS NULL",

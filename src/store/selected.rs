@@ -186,8 +186,7 @@ impl Tx {
         limit: u64,
     ) -> Result<(u64, u64)> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut values =
-            values![destination, after, before, limit, selection.first(), end_of(selection)];
+        let mut values = values![destination, after, before, limit, selection.first(), end_of(selection)];
         let seen = conditions(scope, selection, &mut values);
         let sql = format!(
             "SELECT count(e.id) AS many, count(*) AS looked_at FROM
@@ -261,12 +260,7 @@ impl Tx {
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn crowded(
-        &mut self,
-        destinations: &[String],
-        many: usize,
-        now: Timestamp,
-    ) -> Result<Vec<String>> {
+    pub async fn crowded(&mut self, destinations: &[String], many: usize, now: Timestamp) -> Result<Vec<String>> {
         let given = Given::rows(destinations.len())
             .text("wanted", destinations.iter().cloned())
             .int("at", destinations.iter().map(|_| now.0));

@@ -10,7 +10,9 @@ mod destinations;
 mod events;
 mod list;
 mod post;
+mod replays;
 mod sources;
+mod stream;
 mod subscriptions;
 mod tasks;
 mod teams;
@@ -21,8 +23,13 @@ type Answer = Result<actix_web::HttpResponse, Problem>;
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/events", web::get().to(events::list))
+        .route("/events/stream", web::get().to(stream::follow))
         .route("/events/{id}", web::get().to(events::show))
         .route("/events/{id}/replay", web::post().to(events::replay))
+        .route("/replays", web::get().to(replays::list))
+        .route("/replays", web::post().to(replays::create))
+        .route("/replays/{id}", web::get().to(replays::show))
+        .route("/replays/{id}/cancel", web::post().to(replays::cancel))
         .route("/deliveries", web::get().to(deliveries::list))
         .route("/deliveries/{id}", web::get().to(deliveries::show))
         .route("/deliveries/{id}/retry", web::post().to(deliveries::retry))
@@ -33,6 +40,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/callbacks", web::get().to(callbacks::list))
         .route("/callbacks/{id}", web::get().to(callbacks::show))
         .route("/callbacks/{id}/body", web::get().to(callbacks::body))
+        .route("/callbacks/{id}/reprocess", web::post().to(callbacks::reprocess))
         .route("/sources", web::get().to(sources::list))
         .route("/sources/{name}", web::get().to(sources::show))
         .route("/destinations", web::get().to(destinations::list))

@@ -27,18 +27,36 @@ pub(super) async fn once(
     right: Right,
     make: impl AsyncFnOnce(&Caller, &mut Tx, Fields) -> Result<(StatusCode, Value), Problem>,
 ) -> Result<HttpResponse, Problem> {
+    once_prepared(services, request, payload, right, async |_: &Caller, fields| Ok(fields), make).await
+}
+
+/// The same after `prepare`, which needs a transaction of its own or takes longer than others should wait.
+pub(super) async fn once_prepared<P>(
+    services: &Services,
+    request: &HttpRequest,
+    payload: Payload,
+    right: Right,
+    prepare: impl AsyncFnOnce(&Caller, Fields) -> Result<P, Problem>,
+    make: impl AsyncFnOnce(&Caller, &mut Tx, P) -> Result<(StatusCode, Value), Problem>,
+) -> Result<HttpResponse, Problem> {
     let caller = auth::caller(request, services, right).await?;
     let key = idempotency_key(request, &caller)?;
     let body = read(payload, services.config.server.max_body).await?;
     let fingerprint = hash(&[request.path().as_bytes(), &body]);
     let now = services.clock.now();
+    if let Some(key) = &key
+        && let Some(kept) = services.store.read().await?.kept_answer(key, now).await?
+    {
+        return again(kept, &fingerprint);
+    }
+    let prepared = prepare(&caller, Fields::read(&body)?).await?;
     let mut tx = services.store.write().await?;
     if let Some(key) = &key
         && let Some(kept) = tx.kept_answer(key, now).await?
     {
         return again(kept, &fingerprint);
     }
-    let (status, value) = make(&caller, &mut tx, Fields::read(&body)?).await?;
+    let (status, value) = make(&caller, &mut tx, prepared).await?;
     let text = value.to_string();
     if let Some(key) = key {
         let kept = KeptAnswer { request: fingerprint, status: status.as_u16(), body: text.clone() };
@@ -130,6 +148,15 @@ impl Fields {
                 let number = value.as_u64().filter(|number| (1..=u64::from(max)).contains(number)).ok_or_else(wrong)?;
                 usize::try_from(number).map(Some).map_err(|_| wrong())
             }
+        }
+    }
+
+    /// A field that is true or false; false where it is not there.
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => Err(invalid(name, "true or false is expected")),
         }
     }
 
