@@ -207,12 +207,11 @@ impl Listening {
         let now = listeners.clock.now();
         let mut tx = listeners.store.read().await?;
         if let Some(listener) = &self.wanted.listener {
-            let mut aimed = tx.aimed_replays(listener, scope, &self.begun_at, now).await?;
+            let aimed = tx.aimed_replays(listener, scope, &self.begun_at, now).await?;
             self.told = aimed.iter().map(|replay| replay.id.clone()).collect();
             if let Some(last) = self.told.last().filter(|last| **last > self.begun_at) {
                 self.begun_at.clone_from(last);
             }
-            aimed.retain(|replay| sees(scope, replay.source.as_deref(), replay.team.as_deref()));
             if !aimed.is_empty() {
                 return Ok(Some(Told::Replays(aimed)));
             }

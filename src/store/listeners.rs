@@ -2,11 +2,11 @@
 
 use super::Result;
 use super::given::Given;
-use super::row::{Row, values};
+use super::lists::among;
+use super::row::values;
 use super::tx::Tx;
 use crate::domain::access::Scope;
 use crate::domain::clock::Timestamp;
-use crate::domain::event::EventType;
 use crate::domain::id::ReplayId;
 
 /// An event that was aimed at a listener.
@@ -14,14 +14,6 @@ use crate::domain::id::ReplayId;
 pub struct AimedReplay {
     /// The replay.
     pub id: String,
-    /// The event.
-    pub event_id: String,
-    /// What it tells.
-    pub kind: EventType,
-    /// The source that it is about; `None` where it is about none.
-    pub source: Option<String>,
-    /// The team that it is for, where it is one of the service's own.
-    pub team: Option<String>,
     /// The event, byte for byte.
     pub body: String,
 }
@@ -53,7 +45,8 @@ impl Tx {
         Ok(())
     }
 
-    /// What is aimed at a name and nobody has had, and what came behind `after`, whoever has had it; oldest first.
+    /// What is aimed at a name and nobody has had, and what came behind `after`, whoever has had it, as far as it is
+    /// there for the caller; oldest first.
     ///
     /// # Errors
     /// As the database gives them.
@@ -64,17 +57,19 @@ impl Tx {
         after: &str,
         now: Timestamp,
     ) -> Result<Vec<AimedReplay>> {
-        let rows = self
-            .fetch(
-                "SELECT l.id, l.event_id, e.type, e.source, e.team, e.body
-                 FROM listener_replays l JOIN events e ON e.id = l.event_id
-                 WHERE l.listener = $1 AND l.id > $2 AND (l.delivered_at IS NULL OR l.id > $3)
-                     AND COALESCE($4, l.team, '') = COALESCE(l.team, $4, '')
-                 ORDER BY l.id LIMIT $5",
-                values![listener, oldest(now), after, scope.team(), PAGE],
-            )
-            .await?;
-        rows.iter().map(read).collect()
+        let mut values = values![listener, oldest(now), after, scope.team(), PAGE];
+        let seen = match scope.team_scope() {
+            None => String::new(),
+            Some(team) => format!("AND (e.team = $4 OR {})", among("e.source", &team.sources, &mut values)),
+        };
+        let sql = format!(
+            "SELECT l.id, e.body FROM listener_replays l JOIN events e ON e.id = l.event_id
+             WHERE l.listener = $1 AND l.id > $2 AND (l.delivered_at IS NULL OR l.id > $3)
+                 AND COALESCE($4, l.team, '') = COALESCE(l.team, $4, '') {seen}
+             ORDER BY l.id LIMIT $5"
+        );
+        let rows = self.fetch(sql, values).await?;
+        rows.iter().map(|row| Ok(AimedReplay { id: row.text("id")?, body: row.text("body")? })).collect()
     }
 
     /// Notes that listeners have had these.
@@ -89,15 +84,4 @@ impl Tx {
 
 fn oldest(now: Timestamp) -> String {
     ReplayId::first_of(Timestamp(now.0 - KEPT_MILLIS)).to_string()
-}
-
-fn read(row: &Row) -> Result<AimedReplay> {
-    Ok(AimedReplay {
-        id: row.text("id")?,
-        event_id: row.text("event_id")?,
-        kind: row.parsed("type", EventType::parse)?,
-        source: row.optional_text("source")?,
-        team: row.optional_text("team")?,
-        body: row.text("body")?,
-    })
 }

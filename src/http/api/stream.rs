@@ -159,7 +159,7 @@ fn frames(told: &Told) -> Bytes {
             }
         }
         Told::Replays(replays) => {
-            for AimedReplay { id, body, .. } in replays {
+            for AimedReplay { id, body } in replays {
                 let aimed = Aimed { replay_id: id, event: view::event(body) };
                 // An id would move the place in the stream.
                 frame(&mut text, None, "replay", &serde_json::to_string(&aimed).unwrap_or_default());
