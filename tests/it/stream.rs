@@ -46,6 +46,7 @@ fn frame(block: &str) -> Frame {
 struct Stream {
     response: reqwest::Response,
     text: String,
+    /// So much of it was given out as frames.
     read: usize,
 }
 
@@ -65,10 +66,10 @@ impl Stream {
     /// The next frame; `None` at the end.
     async fn next(&mut self) -> Option<Frame> {
         loop {
-            let all = frames(&self.text);
-            if let Some(frame) = all.get(self.read) {
-                self.read += 1;
-                return Some(frame.clone());
+            if let Some(end) = self.text[self.read..].find("\n\n") {
+                let block = frame(&self.text[self.read..self.read + end]);
+                self.read += end + 2;
+                return Some(block);
             }
             let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("the stream says nothing");
             self.text.push_str(std::str::from_utf8(&chunk.ok()??).unwrap());
