@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Connection, PgConnection, Row, SqlSafeStr, SqliteConnection};
 
 use super::log::Log;
+use super::tail::SETTLE_RESTORED;
 use super::writer::Writer;
 use super::{ACQUIRE_TIMEOUT, Error, Result, Store};
 use crate::domain::secret::Secret;
@@ -78,6 +79,7 @@ impl Store {
         // Migrations may take as long as they need; everything else is bounded.
         let mut first = PgConnection::connect_with(&options).await?;
         migrator(POSTGRES).run_direct(None, &mut first, false).await.map_err(cannot_migrate)?;
+        sqlx::query(SETTLE_RESTORED).execute(&mut first).await?;
         first.close().await?;
 
         let bounded = options.options([

@@ -174,3 +174,22 @@ async fn on_postgres_a_transaction_that_is_held_open_is_waited_for() {
     assert_eq!((rows.len(), rows[0].id.as_str()), (21, "evt_held"));
     assert_eq!(ids(&until(&store, Some(begun), 21).await).len(), 21, "it comes from then on as well");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgres_events_of_a_restored_dump_come_first() {
+    let database = Database::fresh(Db::Postgres);
+    database.store().await.close().await;
+    // As another server numbered them, which had many more transactions.
+    for (xact, id) in [(9_000_000_000_i64, "evt_a"), (9_000_000_001, "evt_b")] {
+        database
+            .execute(&format!(
+                "INSERT INTO events (xact, id, type, step, source, task_id, at, body)
+                 VALUES ({xact}, '{id}', 'task.completed', 'terminal', 'evolink', '{id}', 1, '{{}}')"
+            ))
+            .await;
+    }
+    let store = database.store().await;
+    let new = event("new");
+    commit(&store, std::slice::from_ref(&new)).await;
+    assert_eq!(ids(&until(&store, None, 3).await), ["evt_a", "evt_b", new.id.as_str()]);
+}
