@@ -22,4 +22,5 @@ pub mod source;
 pub mod spelling;
 pub mod subscription;
 pub mod task;
+pub mod trouble;
 pub mod watch;

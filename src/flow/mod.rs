@@ -20,4 +20,5 @@ pub mod register;
 pub mod relay;
 pub mod replay;
 pub mod roster;
+mod trouble;
 pub mod write;

@@ -24,6 +24,9 @@ use crate::providers::api::CallbackUrl;
 use crate::providers::{Provider, provider};
 use crate::store::{Result, Store, StoredSubscription, Tx};
 
+#[cfg(test)]
+mod tests;
+
 /// A source with its adapter.
 pub struct ActiveSource {
     /// What was configured.
@@ -87,6 +90,9 @@ impl Faults {
 impl Roster {
     /// The destinations that are told of an event: each once, however many subscriptions match.
     pub fn audience(&self, kind: EventType, source: &str, body: &str) -> Vec<String> {
+        if kind.is_of_service() {
+            return self.audience_of_service(kind, body);
+        }
         let mut names: Vec<String> = Vec::new();
         let mut event: Option<Value> = None;
         for subscription in self.subscriptions.iter().filter(|subscription| subscription.wants(kind, source)) {
@@ -102,6 +108,41 @@ impl Roster {
             }
         }
         names
+    }
+
+    /// The destinations that are told of an event of the service's own: those of the team that it is for, and never
+    /// the one that it speaks of. Of what a source does, only who wants that source is told.
+    fn audience_of_service(&self, kind: EventType, body: &str) -> Vec<String> {
+        let event: Value = serde_json::from_str(body).unwrap_or_default();
+        let text = |key: &str| event["data"][key].as_str();
+        let (about, source) = (text("destination"), text("source"));
+        let is_told = |name: &str| {
+            let team = self.targets.get(name).map(|target| target.destination.team.as_str());
+            team.is_some() && team == text("team") && about != Some(name)
+        };
+        let may_see = |name: &str| source.is_none_or(|source| self.may_see(name, source));
+        let mut names: Vec<String> = Vec::new();
+        for subscription in &self.subscriptions {
+            let name = &subscription.destination;
+            let wants = match source {
+                Some(source) => subscription.wants(kind, source),
+                None => subscription.events.contains(&kind),
+            };
+            let holds = |filter| self.holds(filter, &event, &subscription.id);
+            if wants && !names.contains(name) && is_told(name) && may_see(name) {
+                if subscription.filter.as_ref().is_none_or(holds) {
+                    names.push(name.clone());
+                }
+            }
+        }
+        names
+    }
+
+    /// The teams with a destination that asks to be told when something is the matter with a source.
+    pub fn teams_that_watch(&self, source: &str) -> BTreeSet<&str> {
+        let wanting = self.subscriptions.iter().filter(|one| one.wants(EventType::SourceSilent, source));
+        let visible = wanting.filter(|one| self.may_see(&one.destination, source));
+        visible.filter_map(|one| Some(self.targets.get(&one.destination)?.destination.team.as_str())).collect()
     }
 
     fn may_see(&self, destination: &str, source: &str) -> bool {

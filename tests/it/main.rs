@@ -27,6 +27,7 @@ mod interleave;
 mod kill;
 mod lease;
 mod mail;
+mod notices;
 mod outage;
 mod postgres;
 mod process;
