@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::durations::Durations;
 use crate::channels::{Channel, House, Limits, Sender, channel};
 use crate::config::Config;
+use crate::domain::access::{Scope, TeamScope};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::destination::Destination;
 use crate::domain::event::EventType;
@@ -129,10 +130,9 @@ impl Roster {
                 None => subscription.events.contains(&kind),
             };
             let holds = |filter| self.holds(filter, &event, &subscription.id);
-            if wants && !names.contains(name) && is_told(name) && may_see(name) {
-                if subscription.filter.as_ref().is_none_or(holds) {
-                    names.push(name.clone());
-                }
+            let is_concerned = wants && !names.contains(name) && is_told(name) && may_see(name);
+            if is_concerned && subscription.filter.as_ref().is_none_or(holds) {
+                names.push(name.clone());
             }
         }
         names
@@ -143,6 +143,17 @@ impl Roster {
         let wanting = self.subscriptions.iter().filter(|one| one.wants(EventType::SourceSilent, source));
         let visible = wanting.filter(|one| self.may_see(&one.destination, source));
         visible.filter_map(|one| Some(self.targets.get(&one.destination)?.destination.team.as_str())).collect()
+    }
+
+    /// What a team may see at this moment.
+    pub fn scope_of(&self, team: &str) -> Scope {
+        let sources = self.sources.values().map(|active| &active.source).filter(|source| source.is_visible_to(team));
+        let destinations = self.targets.values().map(|target| &target.destination).filter(|made| made.team == team);
+        Scope::Team(TeamScope {
+            team: team.to_owned(),
+            sources: sources.map(|source| source.name.clone()).collect(),
+            destinations: destinations.map(|destination| destination.name.clone()).collect(),
+        })
     }
 
     fn may_see(&self, destination: &str, source: &str) -> bool {
