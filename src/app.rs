@@ -23,6 +23,7 @@ use crate::flow::receive::Receiver;
 use crate::flow::record::{Recorder, Wakes};
 use crate::flow::relay::Relay;
 use crate::flow::roster::LiveRoster;
+use crate::flow::watchman::{self, Watchman};
 use crate::http::{AdminKey, Front, Services, routes, tls::Certificates};
 use crate::shutdown::Lifecycle;
 use crate::store::{Store, lock_sqlite, seal_beside};
@@ -176,6 +177,18 @@ impl App {
         Poller::new(self.asking.clone())
     }
 
+    /// A watchman over the same parts, for whoever drives it by hand.
+    pub fn watchman(&self) -> Watchman {
+        Watchman::new(watchman::Parts {
+            store: self.parts.store.clone(),
+            roster: Arc::clone(&self.parts.roster),
+            clock: Arc::clone(&self.parts.clock),
+            notices: self.notices.clone(),
+            wake: Arc::clone(&self.parts.wake),
+            life: self.life.clone(),
+        })
+    }
+
     /// Serves until the process is told to stop; then finishes what is in flight within
     /// `server.shutdown_timeout`, and leaves the rest in the database for the next start.
     ///
@@ -188,6 +201,7 @@ impl App {
         let life = self.life.clone();
         let works = [watched(&life, dispatcher.run()), watched(&life, poller.run())];
         life.spawn(follow(Arc::clone(&self.parts.roster), life.clone()));
+        life.spawn(self.watchman().run());
         self.serve().await?;
         for work in works {
             work.await?.context("a worker panicked; nothing is lost, and the next start goes on with it")?;

@@ -19,6 +19,7 @@ pub mod retry;
 pub mod seal;
 pub mod secret;
 pub mod signature;
+pub mod silence;
 pub mod source;
 pub mod spelling;
 pub mod subscription;

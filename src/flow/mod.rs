@@ -1,7 +1,7 @@
 //! What happens: the only rooms that join providers, store, channels and egress.
 //!
 //! [`receive`] takes a callback in, [`record`] makes it durable together with all that came at the same
-//! time ([`mod@write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes on the requests that make them, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again, [`forward`] hands callbacks on to clients that wanted them. [`roster`] is what they all
+//! time ([`mod@write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes on the requests that make them, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again, [`forward`] hands callbacks on to clients that wanted them, [`watchman`] notices sources that fell silent. [`roster`] is what they all
 //! read: the sources, destinations and subscriptions of this moment.
 
 pub mod dispatch;
@@ -21,4 +21,5 @@ pub mod relay;
 pub mod replay;
 pub mod roster;
 mod trouble;
+pub mod watchman;
 pub mod write;

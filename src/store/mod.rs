@@ -13,6 +13,7 @@
 //!
 //! A state that must not exist is forbidden by the schema, not by care.
 
+mod activity;
 mod callbacks;
 mod deliveries;
 mod destinations;
@@ -42,6 +43,7 @@ use std::time::Duration;
 
 use sqlx::{PgPool, SqlitePool};
 
+pub use activity::Counted;
 pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback};
 pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Forwarded, Lease, NewDelivery};
 pub use destinations::DestinationState;
@@ -56,7 +58,7 @@ pub use open::{SQLITE_VERSION_MIN, lock_sqlite};
 pub use polls::{NewPoll, PollRow};
 pub use sealed::{SealFile, seal_beside};
 pub use settle::{AttemptRow, NewAttempt, Settled};
-pub use sources::SourceState;
+pub use sources::{SourceState, SourceTrouble};
 pub use subscriptions::StoredSubscription;
 pub use tasks::{TaskFilter, TaskId};
 pub use tx::{On, Tx};

@@ -45,6 +45,7 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, name: P
 fn view(active: &ActiveSource, state: Option<&SourceState>) -> Value {
     let source = &active.source;
     let refused = state.and_then(|state| state.refused.as_ref());
+    let trouble = state.and_then(|state| state.trouble.as_ref());
     json!({
         "name": source.name,
         "provider": source.provider,
@@ -64,6 +65,9 @@ fn view(active: &ActiveSource, state: Option<&SourceState>) -> Value {
         },
         "refused_since": refused.map(|(since, _)| since),
         "refused_reason": refused.map(|(_, reason)| reason),
+        "trouble": trouble.map(|trouble| trouble.ailment.as_str()),
+        "trouble_since": trouble.map(|trouble| trouble.since),
+        "trouble_reason": trouble.map(|trouble| &trouble.reason),
         "relay_keys": source.relay_keys.as_str(),
         "from_file": true,
     })
