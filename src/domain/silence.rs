@@ -77,6 +77,9 @@ impl Ailment {
 /// What the reason of every `source.silent` begins with that tells of an end of trouble, and no other does.
 pub const HEARD_AGAIN: &str = "heard again";
 
+/// What the reason of every `source.silent` begins with that tells of a silence, and no other does.
+pub const NO_CALLBACK: &str = "no callback";
+
 /// When a source was heard before it fell silent, and of how many tasks.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct History {
@@ -253,7 +256,7 @@ fn silent(facts: &Facts<'_>, now: Timestamp) -> Option<(String, Timestamp)> {
     } else {
         return None;
     };
-    Some((format!("no callback since {heard_at}: {why}"), heard_at))
+    Some((format!("{NO_CALLBACK} since {heard_at}: {why}"), heard_at))
 }
 
 impl History {

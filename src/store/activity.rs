@@ -120,7 +120,7 @@ impl Tx {
              ) THEN 1 ELSE 0 END), 0) AS BIGINT) AS called FROM ({}) known",
             ended.join(" UNION ALL ")
         );
-        let row = self.fetch_one(sql, values![source, TaskKey::first_of(heard_at).as_str()]).await?;
+        let row = self.fetch_one(sql, values![source, TaskKey::first_of(Timestamp(heard_at.0 + 1)).as_str()]).await?;
         let row = row.ok_or(Error::Corrupt { column: "many" })?;
         Ok((row.int("many")?, row.int("called")?))
     }

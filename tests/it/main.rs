@@ -50,4 +50,5 @@ mod store_intents;
 mod store_watches;
 mod subscribe;
 mod tls;
+mod watchman;
 mod wire;
