@@ -186,7 +186,8 @@ fn service_rows(kind: Option<EventType>, data: &Map<String, Value>) -> Vec<Row> 
     };
     let since = data.get("since").and_then(Value::as_str).and_then(Timestamp::parse);
     let count = data.get("count").filter(|count| count.as_i64() != Some(0)).and_then(plain);
-    let next = (kind == Some(EventType::DestinationDisabled)).then(|| row("Next", "what waits for it is held until it is enabled"));
+    let next = (kind == Some(EventType::DestinationDisabled))
+        .then(|| row("Next", "what waits for it is held until it is enabled"));
     let known = ["team", "destination", "source", "reason", "since", "count"];
     let others = data.iter().filter(|(key, _)| !known.contains(&key.as_str()));
     [

@@ -246,7 +246,8 @@ fn silent(facts: &Facts<'_>, now: Timestamp) -> Option<(String, Timestamp)> {
         return None;
     }
     let wait = history.longest_wait();
-    let usually_calls = history.called_of >= CALLED_OF_MIN && history.called * 100 >= history.called_of * CALLED_PERCENT;
+    let usually_calls =
+        history.called_of >= CALLED_OF_MIN && history.called * 100 >= history.called_of * CALLED_PERCENT;
     let why = if usually_calls && facts.unheard >= UNHEARD_MIN && silence > wait {
         format!("{} tasks are known since then, and none of them called back", facts.unheard)
     } else if history.is_busy() && wait <= REGULAR_WAIT && silence > wait * WAITS {

@@ -338,7 +338,11 @@ impl Dispatcher {
             if let Some(reason) = &disable {
                 if tx.disable(name, reason, now).await? {
                     metrics::counter!("callboard_destinations_disabled_total").increment(1);
-                    tracing::warn!(destination = name, reason, "the destination is disabled; what waits for it is held");
+                    tracing::warn!(
+                        destination = name,
+                        reason,
+                        "the destination is disabled; what waits for it is held"
+                    );
                 } else {
                     disable = None;
                 }

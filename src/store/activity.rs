@@ -131,15 +131,16 @@ impl Tx {
     /// # Errors
     /// As the database gives them.
     pub async fn unheard(&mut self, source: &str, since: Timestamp, now: Timestamp) -> Result<i64> {
-        let known = [("completed", true), ("failed", true), ("cancelled", true), ("pending", false), ("processing", false)]
-            .map(|(status, has_ended)| {
-                let (until, which) = if has_ended { ("$3", "observed_via <> 'relay'") } else { ("$4", "true") };
-                format!(
-                    "SELECT task_id FROM (SELECT task_id, observed_via FROM tasks WHERE source = $1
+        let known =
+            [("completed", true), ("failed", true), ("cancelled", true), ("pending", false), ("processing", false)]
+                .map(|(status, has_ended)| {
+                    let (until, which) = if has_ended { ("$3", "observed_via <> 'relay'") } else { ("$4", "true") };
+                    format!(
+                        "SELECT task_id FROM (SELECT task_id, observed_via FROM tasks WHERE source = $1
                          AND status = '{status}' AND key >= $2 AND key < {until} ORDER BY key LIMIT {TASKS}) of_{status}
                      WHERE {which}"
-                )
-            });
+                    )
+                });
         let sql = format!(
             "SELECT count(*) AS many FROM ({}) known WHERE NOT EXISTS (
                  SELECT 1 FROM callbacks c WHERE c.source = $1 AND c.task_id = known.task_id)",
@@ -173,15 +174,13 @@ impl Tx {
         };
         let kept = format!("FROM {table} WHERE source = wanted AND {word} = wanted_word AND id >= first AND id < next");
         let good: Vec<_> = words.iter().copied().filter(|(_, is_good)| *is_good).collect();
-        let sql = format!(
-            "SELECT (SELECT {at} {kept} ORDER BY id DESC LIMIT 1 OFFSET {}) AS edge FROM given",
-            COUNTED - 1
-        );
+        let sql =
+            format!("SELECT (SELECT {at} {kept} ORDER BY id DESC LIMIT 1 OFFSET {}) AS edge FROM given", COUNTED - 1);
         let edges = self.bulk_fetch(given(&good, from), &sql).await?;
         let edges = edges.iter().map(|row| row.optional_time("edge")).collect::<Result<Vec<_>>>()?;
         let from = edges.into_iter().flatten().fold(from, Timestamp::max);
         let sql = format!(
-            "SELECT wanted_word, (SELECT count(*) FROM (SELECT 1 {kept} LIMIT {COUNTED_BAD}) some) AS many FROM given"
+            "SELECT wanted_word, (SELECT count(*) FROM (SELECT 1 {kept} LIMIT {COUNTED_BAD}) counted) AS many FROM given"
         );
         let mut share = Share::default();
         for row in self.bulk_fetch(given(words, from), &sql).await? {

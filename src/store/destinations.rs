@@ -107,14 +107,7 @@ impl Tx {
         self.execute(
             "UPDATE destination_states SET trouble_at = $2, told_dead_at = $3, dead_count = $4, dead_at = $5,
                  recovered_at = $6 WHERE name = $1",
-            values![
-                name,
-                trouble.told_at,
-                trouble.told_dead_at,
-                trouble.dead,
-                trouble.dead_at,
-                trouble.recovered_at
-            ],
+            values![name, trouble.told_at, trouble.told_dead_at, trouble.dead, trouble.dead_at, trouble.recovered_at],
         )
         .await?;
         Ok(())

@@ -15,9 +15,7 @@ async fn a_message_says_what_people_want_to_know() {
     let failed = events::task(json!({"status": "failed", "outputs": [], "completed_at": null, "confirmed": false,
         "error": {"code": "E7", "message": "no <faces>\nplease", "category": "content_policy", "retryable": false}}));
     let conflict = events::task(json!({"recorded_status": "failed", "claimed_status": "completed"}));
-    let service = |about: &str, reason: &str, count: i64| {
-        json!({"data": {"team": "ops", about: "mail", "reason": reason, "since": "2025-09-06T14:42:23.5Z", "count": count}})
-    };
+    let service = |about: &str, reason: &str, count: i64| json!({"data": {"team": "ops", about: "mail", "reason": reason, "since": "2025-09-06T14:42:23.5Z", "count": count}});
     for (kind, body, words) in [
         (
             EventType::TaskCompleted,

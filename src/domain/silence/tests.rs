@@ -104,9 +104,7 @@ fn a_share_is_unusual_only_against_what_is_usual() {
     let usual = lately(share(60, 100), share(40, 1000));
     let unusual = lately(share(60, 100), share(5, 1000));
     let much_as_a_rule = lately(share(90, 100), share(40, 1000));
-    for (ends, is_told) in
-        [(few, false), (unknown, false), (usual, false), (unusual, true), (much_as_a_rule, true)]
-    {
+    for (ends, is_told) in [(few, false), (unknown, false), (usual, false), (unusual, true), (much_as_a_rule, true)] {
         let change = judge(&Facts { ends, ..Facts::default() }, after(1.0));
         assert_eq!(change.is_some(), is_told, "{ends:?}");
         let change = judge(&Facts { callbacks: ends, ..Facts::default() }, after(1.0));
