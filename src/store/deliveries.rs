@@ -289,8 +289,8 @@ impl Tx {
         listing.page(self, filter.limit, read, |delivery| delivery.id.clone()).await
     }
 
-    /// How deliveries of a status are found by an index, in the words of that index; `None` where they are looked
-    /// for among all. Those that wait are few, or else the newest.
+    /// How deliveries of a status are found by an index, in the words of that index, as SQLite compares words;
+    /// `None` where they are looked for among all. Those that wait are few, or else the newest.
     async fn walked_by(&mut self, status: DeliveryStatus) -> Result<Option<&'static str>> {
         match status {
             DeliveryStatus::Held => Ok(Some("status = 'held'")),

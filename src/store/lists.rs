@@ -9,7 +9,7 @@ use super::row::{Row, Value, values};
 use super::tx::Tx;
 
 /// So many rows are looked at for one page where no index knows the filter.
-pub(super) const WINDOW: usize = 2000;
+pub(super) const WINDOW: usize = 1000;
 /// So many walks go into one statement: SQLite takes 500 parts of a compound query.
 const WALKS: usize = 100;
 
@@ -50,7 +50,8 @@ pub(super) fn among<'a>(column: &str, names: impl IntoIterator<Item = &'a String
 pub(super) struct Listing {
     table: &'static str,
     id: &'static str,
-    /// What makes whole rows of the rows that were walked over; `{}` stands for those.
+    /// The columns that are walked over, and what makes whole rows of them, in which `{}` stands for those.
+    columns: &'static str,
     whole: &'static str,
     /// What is shown beside each row of the page; `{}` stands for those.
     beside: &'static str,
@@ -62,12 +63,21 @@ pub(super) struct Listing {
 impl Listing {
     /// A list of this table's rows, in the order of this column.
     pub(super) fn of(table: &'static str, id: &'static str) -> Self {
-        Self { table, id, whole: "{}", beside: "{}", walks: Vec::new(), bounds: Vec::new(), rest: Vec::new() }
+        Self {
+            table,
+            id,
+            columns: "*",
+            whole: "{}",
+            beside: "{}",
+            walks: Vec::new(),
+            bounds: Vec::new(),
+            rest: Vec::new(),
+        }
     }
 
-    /// What the rows are made whole with.
-    pub(super) fn whole(self, whole: &'static str) -> Self {
-        Self { whole, ..self }
+    /// Walks over these columns only, and makes the rows whole afterwards.
+    pub(super) fn whole(self, columns: &'static str, whole: &'static str) -> Self {
+        Self { columns, whole, ..self }
     }
 
     /// What is shown beside the rows.
@@ -135,7 +145,7 @@ impl Listing {
     fn query(&self, walks: &[Vec<Condition>], rows: usize) -> (String, Vec<Value>) {
         let mut values = Vec::new();
         let window = if self.rest.is_empty() { rows } else { WINDOW };
-        let mut sql = self.walked(walks, window, "*", &mut values);
+        let mut sql = self.walked(walks, window, self.columns, &mut values);
         if self.whole != "{}" {
             sql = self.whole.replace("{}", &format!("({sql})"));
         }

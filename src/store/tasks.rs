@@ -136,7 +136,9 @@ impl Tx {
                 listing
             }
             Some(first) => {
-                let mut listing = Listing::of("task_metadata", "key").whole(OF_METADATA).between(from, before);
+                let mut listing = Listing::of("task_metadata", "key")
+                    .whole("source, task_id, key", OF_METADATA)
+                    .between(from, before);
                 for source in &sources {
                     listing.walk(vec![is("source = ?", source.as_str()), is("pair = ?", indexed(&first))]);
                 }
@@ -150,6 +152,10 @@ impl Tx {
             }
         };
         if let Some(model) = &filter.model {
+            if filter.metadata.is_empty() {
+                // The window is wide: only the index is walked over, and whole rows are read of what is in it.
+                listing = listing.whole("source, status, key", OF_STATUS);
+            }
             listing.rest(is("model = ?", model.as_str()));
         }
         listing.page(self, filter.limit, read, |task| task.key.to_string()).await
@@ -192,7 +198,11 @@ const INDEXED_CHARS: usize = 200;
 
 /// The tasks of the rows of `task_metadata` that were walked over.
 const OF_METADATA: &str =
-    "SELECT t.* FROM {} AS of CROSS JOIN tasks t WHERE t.source = of.source AND t.task_id = of.task_id";
+    "SELECT t.* FROM {} AS found CROSS JOIN tasks t WHERE t.source = found.source AND t.task_id = found.task_id";
+
+/// The tasks of the entries of `tasks_listed` that were walked over.
+const OF_STATUS: &str = "SELECT t.* FROM {} AS found CROSS JOIN tasks t
+    WHERE t.source = found.source AND t.status = found.status AND t.key = found.key";
 
 /// A pair of metadata as it stands in a task's JSON, which we wrote, without spaces: a pair is there exactly if this
 /// text is. Quotes within a value are escaped, so that a value cannot pass for a pair.

@@ -26,6 +26,7 @@ mod first_run;
 mod interleave;
 mod kill;
 mod lease;
+mod lists;
 mod mail;
 mod notices;
 mod outage;
