@@ -13,6 +13,7 @@
 //!
 //! A state that must not exist is forbidden by the schema, not by care.
 
+mod activity;
 mod audit;
 mod callbacks;
 mod deliveries;
@@ -52,6 +53,7 @@ use std::time::Duration;
 
 use sqlx::{PgPool, SqlitePool};
 
+pub use activity::Activity;
 pub use audit::{Actor, AuditFilter, AuditRow};
 pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback};
 pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Forwarded, Lease, NewDelivery};
@@ -73,7 +75,8 @@ pub use sealed::{SealFile, seal_beside, seal_file};
 pub use secrets::{KeptSecret, Use, closed};
 pub use selected::{Counted, Selected, Stretch};
 pub use settle::{AttemptRow, NewAttempt, Settled};
-pub use sources::SourceState;
+
+pub use sources::{SourceState, SourceTrouble};
 pub use sources_made::MadeSource;
 pub use stats::{Awaited, StatsFilter, StatsRow};
 pub use subscriptions::StoredSubscription;
