@@ -6,7 +6,7 @@ use callboard::domain::event::Event;
 use callboard::domain::id::PollId;
 use callboard::domain::task::{Status, Task};
 use callboard::domain::watch::Watch;
-use callboard::store::{Counted, NewPoll, On, Store, TaskId, Tx};
+use callboard::store::{Activity, NewPoll, On, Store, TaskId, Tx};
 use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -165,7 +165,7 @@ both! {
         cheap(&store, db, "unheard", async |tx| assert_eq!(tx.unheard("evolink", last, later(1_000_000)).await.unwrap(), 0)).await;
         // So many are counted.
         cheap_as(&store, db, "share", (40_000, 4_000), async |tx| {
-            for counted in [Counted::Ends, Counted::Callbacks] {
+            for counted in [Activity::Ends, Activity::Callbacks] {
                 let (since, share) = tx.share(counted, "evolink", (START, Timestamp(last.0 + 1))).await.unwrap();
                 assert_eq!((since, share.good, share.bad), (at(MANY - 1000), 1000, 0), "{counted:?}");
             }

@@ -1,9 +1,12 @@
 use serde_json::json;
 
 use super::*;
+use crate::channels::channel;
 use crate::domain::event::{Event, ServiceData, Subject};
+use crate::domain::signature::new_secret;
 use crate::domain::source::{Confirm, Poll, RelayKeys};
 use crate::egress::Egress;
+use crate::providers::provider;
 
 fn house() -> House {
     House { egress: Egress::new(Vec::new()), mailer: None, public_url: None }
@@ -41,8 +44,12 @@ fn source(name: &str, teams: Option<&[&str]>) -> (String, ActiveSource) {
         confirm_within: std::time::Duration::ZERO,
         poll: Poll::default(),
         relay_keys: RelayKeys::Keep,
+        from_file: true,
     };
-    (name.into(), ActiveSource { source, adapter: provider("evolink").unwrap(), plan: Plan::default() })
+    (
+        name.into(),
+        ActiveSource { source, tokens: Vec::new(), adapter: provider("evolink").unwrap(), plan: Plan::default() },
+    )
 }
 
 fn subscription(destination: &str, events: &[EventType], sources: Option<&str>, filter: Option<&str>) -> Subscription {
@@ -62,10 +69,14 @@ fn roster(subscriptions: Vec<Subscription>) -> Roster {
         targets: [target("a", "ops"), target("b", "ops"), target("c", "ads")].into(),
         subscriptions,
         teams: BTreeSet::new(),
+        made_teams: Vec::new(),
+        sweeps: Vec::new(),
         url_key: Secret::random(""),
         replay_secret: Secret::random(""),
         faults: Arc::default(),
         durations: Arc::default(),
+        uses: Arc::default(),
+        retires_at: None,
         version: 0,
     }
 }
