@@ -48,6 +48,7 @@ mod stop;
 mod store;
 mod store_cost;
 mod store_intents;
+mod store_trouble;
 mod store_watches;
 mod subscribe;
 mod tls;
