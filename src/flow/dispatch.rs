@@ -322,23 +322,33 @@ impl Dispatcher {
             return Ok((Vec::new(), Vec::new()));
         }
         let settled: Vec<Settled> = self.finished.iter().map(|ended| settled(ended, &self.parts.policy, now)).collect();
+        // By name, so that two instances note them in the same order. Behind a lane of URLs there is no destination
+        // that could be well or ill.
+        let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
+        for (ended, settled) in self.finished.iter().zip(&settled) {
+            if !is_url_lane(&ended.claimed.destination) {
+                let tally = tallies.entry(&ended.claimed.destination).or_default();
+                tally.count(&ended.claimed, &ended.report.outcome, &settled.settlement);
+            }
+        }
+        let failing = |name: &str| self.states.get(name).is_some_and(|state| state.failures > 0);
+        let names: Vec<_> = tallies.iter().map(|(&name, tally)| (name, tally.is_ill() || failing(name))).collect();
+        // Before any delivery is written: who disables a destination has its row and then wants its deliveries.
+        let before = tx.lock_destination_states(&names).await?;
         let late = tx.settle(&settled, now).await?;
         if !late.is_empty() {
             metrics::counter!("callboard_settlements_fenced_total").increment(late.len() as u64);
             tracing::warn!(deliveries = late.len(), "settled too late: their leases had passed to another process");
         }
-        // By name, so that two instances note them in the same order.
-        let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
         for (ended, settled) in self.finished.iter().zip(&settled) {
-            let tally = tallies.entry(&ended.claimed.destination).or_default();
-            tally.count(&ended.report.outcome, &settled.settlement);
-            if !late.contains(&settled.delivery_id) && roster.targets.contains_key(&ended.claimed.destination) {
+            let name = ended.claimed.destination.as_str();
+            // One that is nobody's any more is in no trouble.
+            let counts = !late.contains(&settled.delivery_id) && roster.targets.contains_key(name);
+            if let Some(tally) = tallies.get_mut(name).filter(|_| counts) {
                 tally.count_death(&ended.claimed, &settled.settlement);
             }
         }
-        // Behind a lane of URLs there is no destination that could be well or ill.
-        tallies.retain(|name, _| !is_url_lane(name));
-        let made = self.note_destinations(tx, roster, &tallies, now).await?;
+        let made = self.note_destinations(tx, roster, &tallies, &before, now).await?;
         Ok((settled, made))
     }
 
@@ -349,10 +359,9 @@ impl Dispatcher {
         tx: &mut Tx,
         roster: &Roster,
         tallies: &BTreeMap<&str, Tally>,
+        before: &[DestinationState],
         now: Timestamp,
     ) -> Result<Vec<Made>> {
-        let names: Vec<(&str, bool)> = tallies.iter().map(|(name, tally)| (*name, tally.is_ill())).collect();
-        let before = tx.lock_destination_states(&names).await?;
         let mut made = Vec::new();
         for (&name, tally) in tallies {
             let failing = self.states.get(name).is_some_and(|state| state.failures > 0);

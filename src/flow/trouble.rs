@@ -61,32 +61,34 @@ pub(super) struct Tally {
     pub(super) pause_until: Option<Timestamp>,
     pub(super) disable: Option<String>,
     gone: i64,
+    has_dead: bool,
     dead: i64,
     cause: Option<String>,
 }
 
 impl Tally {
-    pub(super) fn count(&mut self, outcome: &Outcome, settlement: &Settlement) {
+    pub(super) fn count(&mut self, claimed: &Claimed, outcome: &Outcome, settlement: &Settlement) {
         self.delivered |= matches!(outcome, Outcome::Delivered);
         self.failures += i64::from(matches!(outcome, Outcome::Failed { .. }));
         self.gone += i64::from(matches!(outcome, Outcome::Gone { .. }));
+        self.has_dead |= is_death(claimed, settlement);
         self.pause_until = self.pause_until.max(settlement.pause_until);
         if settlement.disable.is_some() {
             self.disable.clone_from(&settlement.disable);
         }
     }
 
-    /// Counts a delivery that died, unless that is no trouble of its destination: a later event says more.
+    /// Counts a delivery that died, once that is written.
     pub(super) fn count_death(&mut self, claimed: &Claimed, settlement: &Settlement) {
-        if settlement.status == DeliveryStatus::Dead && !claimed.superseded {
+        if is_death(claimed, settlement) {
             self.dead += 1;
             self.cause = self.cause.take().or_else(|| settlement.reason.clone());
         }
     }
 
-    /// Whether something went wrong that its team may have to be told.
+    /// Whether something is to be noted of it that is no success.
     pub(super) fn is_ill(&self) -> bool {
-        self.dead > 0 || self.disable.is_some() || self.failures > 0
+        self.has_dead || self.disable.is_some() || self.failures > 0 || self.pause_until.is_some()
     }
 
     /// How it fared, as it stood before; `failing` since when and how often it has only failed, these tries among
@@ -108,6 +110,11 @@ impl Tally {
             failures: failures.unwrap_or_default() + self.gone,
         }
     }
+}
+
+/// Whether a delivery died by a trouble of its destination: not where a later event says more.
+fn is_death(claimed: &Claimed, settlement: &Settlement) -> bool {
+    settlement.status == DeliveryStatus::Dead && !claimed.superseded
 }
 
 /// Writes what the team of a destination is to be told of it.

@@ -226,13 +226,16 @@ impl Tx {
     /// # Errors
     /// As the database gives them.
     pub async fn hold(&mut self, name: &str, reason: &str) -> Result<()> {
-        self.execute(
-            "UPDATE deliveries SET status = 'held', due_at = NULL, reason = $2
-             WHERE destination = $1 AND status = 'pending' AND lease_until IS NULL AND EXISTS
+        // What another instance is claiming at this moment is held at the next look, not waited for.
+        let sql = format!(
+            "WITH chosen AS MATERIALIZED (
+                 SELECT id FROM deliveries WHERE destination = $1 AND status = 'pending' AND lease_until IS NULL {})
+             UPDATE deliveries SET status = 'held', due_at = NULL, reason = $2
+             WHERE id IN (SELECT id FROM chosen) AND status = 'pending' AND lease_until IS NULL AND EXISTS
                  (SELECT 1 FROM destination_states WHERE name = $1 AND disabled_at IS NOT NULL)",
-            values![name, reason],
-        )
-        .await?;
+            self.lock_clause()
+        );
+        self.execute(sql, values![name, reason]).await?;
         Ok(())
     }
 

@@ -63,6 +63,7 @@ mod store_intents;
 mod store_prune;
 mod store_settings;
 mod store_stats;
+mod store_trouble;
 mod store_watches;
 mod stream;
 mod subscribe;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::app::{Db, TestApp, both};
@@ -54,8 +55,11 @@ async fn kept(app: &TestApp) -> Vec<(String, Value)> {
 
 /// Posts the end of so many tasks, and tells what comes of it until nothing more is due for a while.
 async fn end_tasks(app: &mut TestApp, name: &str, many: usize) {
-    for n in 0..many {
-        app.evolink(&format!("{name}{n}"), "completed").await.expect(200);
+    let ids: Vec<String> = (0..many).map(|n| format!("{name}{n}")).collect();
+    for some in ids.chunks(100) {
+        for posted in join_all(some.iter().map(|id| app.evolink(id, "completed"))).await {
+            posted.expect(200);
+        }
     }
     for _ in 0..4 {
         app.tick_all().await;

@@ -164,7 +164,7 @@ both! {
         }).await;
         cheap(&store, db, "unheard", async |tx| assert_eq!(tx.unheard("evolink", last, later(1_000_000)).await.unwrap(), 0)).await;
         // So many are counted.
-        cheap_as(&store, db, "share", (40_000, 4_000), async |tx| {
+        cheap_as(&store, db, "share", (40_000, 6_000), async |tx| {
             for counted in [Activity::Ends, Activity::Callbacks] {
                 let (since, share) = tx.share(counted, "evolink", (START, Timestamp(last.0 + 1))).await.unwrap();
                 assert_eq!((since, share.good, share.bad), (at(MANY - 1000), 1000, 0), "{counted:?}");
