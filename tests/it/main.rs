@@ -61,13 +61,15 @@ mod store;
 mod store_cost;
 mod store_intents;
 mod store_prune;
+mod store_replays;
 mod store_settings;
 mod store_stats;
+mod store_tail;
 mod store_trouble;
 mod store_watches;
 mod stream;
 mod subscribe;
-mod tail;
+
 mod tls;
 mod watchman;
 mod wire;
