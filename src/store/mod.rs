@@ -13,6 +13,7 @@
 //!
 //! A state that must not exist is forbidden by the schema, not by care.
 
+mod backup;
 mod callbacks;
 mod deliveries;
 mod destinations;
@@ -42,6 +43,7 @@ use std::time::Duration;
 
 use sqlx::{PgPool, SqlitePool};
 
+pub use backup::{Contents, copy_sqlite, inspect_sqlite};
 pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback};
 pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Forwarded, Lease, NewDelivery};
 pub use destinations::DestinationState;
