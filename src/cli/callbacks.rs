@@ -70,7 +70,7 @@ struct List {
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// Of this task
-    #[arg(long, value_name = "ID")]
+    #[arg(long, alias = "task-id", value_name = "ID")]
     task: Option<String>,
     #[command(flatten)]
     paging: Paging,

@@ -196,7 +196,7 @@ impl Client {
             )
             .into(),
             403 => anyhow!("{said}. The key from {key} has not the right to do this").into(),
-            422 => Failure::Wrong(format!("callboard: {said}")),
+            422 => Failure::Wrong(said),
             429 | 503 => anyhow!("{said}. Try again in a moment").into(),
             _ => anyhow!("{said}").into(),
         }

@@ -53,7 +53,7 @@ pub(super) struct List {
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// Of this task
-    #[arg(long, value_name = "ID")]
+    #[arg(long, alias = "task-id", value_name = "ID")]
     task: Option<String>,
     /// Made then or later: a time, or how long ago
     #[arg(long, value_name = "TIME", value_parser = moment)]

@@ -10,6 +10,9 @@ use crate::domain::clock::Timestamp;
 /// What stands where there is nothing.
 const NOTHING: &str = "-";
 
+/// A terminal that says it is narrower does not know, or could show nothing.
+const WIDTH_MIN: u16 = 40;
+
 /// One column of a list: its title, and what stands in it of an item.
 pub(super) struct Column {
     title: &'static str,
@@ -34,6 +37,7 @@ impl Column {
 pub(super) fn table(items: &[Value], columns: &[Column], now: Timestamp, with_titles: bool) -> String {
     let rows = items.iter().map(|item| columns.iter().map(|column| (column.cell)(item, now)).collect());
     let width = console::is_terminal().then(|| comfy_table::Table::new().width()).flatten();
+    let width = width.filter(|width| *width >= WIDTH_MIN);
     let titles = columns.iter().map(|column| column.title);
     let wholes: Vec<bool> = columns.iter().map(|column| column.is_whole).collect();
     drawn(with_titles.then(|| titles.map(str::to_owned).collect()), rows.collect(), &wholes, width)
@@ -98,6 +102,7 @@ pub(super) fn words(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => NOTHING.to_owned(),
         Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) if fields.is_empty() => NOTHING.to_owned(),
         Value::Object(fields) => {
             let pairs = fields.iter().map(|(name, value)| format!("{name}={}", words(value)));
             pairs.collect::<Vec<_>>().join(" ")

@@ -50,8 +50,7 @@ pub async fn copy_sqlite(from: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Unusable`] where it is damaged, or no database of Callboard.
 pub async fn inspect_sqlite(copy: &Path) -> Result<Contents> {
-    let shown = copy.display();
-    let damaged = |said: String| Error::Unusable(format!("{shown} is damaged, or no SQLite database: {said}"));
+    let damaged = |said: String| Error::Unusable(format!("the copy is damaged, or no SQLite database: {said}"));
     let mut copy = open(copy, true).await.map_err(|error| damaged(error.to_string()))?;
     let said: Vec<String> =
         rows(&mut copy, "PRAGMA integrity_check").await.map_err(|error| damaged(error.to_string()))?;
@@ -62,7 +61,7 @@ pub async fn inspect_sqlite(copy: &Path) -> Result<Contents> {
     if !strays.is_empty() {
         return Err(damaged(format!("{} rows speak of others that are not there", strays.len())));
     }
-    let foreign = |_| Error::Unusable(format!("{shown} is a SQLite database, but not one of Callboard"));
+    let foreign = |_| Error::Unusable("it is a SQLite database, but not one of Callboard".to_owned());
     let version = number(&mut copy, "SELECT COALESCE(max(version), 0) FROM _sqlx_migrations").await.map_err(foreign)?;
     let contents = Contents {
         version,

@@ -15,6 +15,8 @@ mod api;
 mod app;
 mod ask;
 mod cli;
+mod cli_backup;
+mod cli_read;
 mod confirm;
 mod database;
 mod demo;
