@@ -29,6 +29,7 @@ use serde::Deserialize;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod lists;
 mod load;
 #[path = "../../tests/it/postgres.rs"]
 mod postgres;
@@ -122,12 +123,20 @@ async fn median(address: SocketAddr, path: &str, connections: u64) -> f64 {
     rates[ROUNDS / 2]
 }
 
-/// `cargo bench -- watch` measures unfinished tasks instead; `cargo bench -- 64 sqlite` measures only these numbers of connections, or only this database.
+/// `cargo bench -- watch` measures unfinished tasks instead, `cargo bench -- lists` lists; `cargo bench -- 64 sqlite` measures only these numbers of connections, or only this database.
 #[tokio::main]
 async fn main() {
     let asked: Vec<u64> = std::env::args().filter_map(|word| word.parse().ok()).collect();
-    let asked = if asked.is_empty() { vec![1, 64, 256] } else { asked };
     let only = std::env::args().find(|word| ["sqlite", "postgres"].contains(&word.as_str()));
+    if std::env::args().any(|word| word == "lists") {
+        for database in ["sqlite", "postgres"] {
+            if only.as_ref().is_none_or(|only| only == database) {
+                lists::run_on(database, |directory| url(database, directory), &asked).await;
+            }
+        }
+        return;
+    }
+    let asked = if asked.is_empty() { vec![1, 64, 256] } else { asked };
     let directory = tempfile::tempdir().expect("a directory");
     if std::env::args().any(|word| word == "watch") {
         for database in ["sqlite", "postgres"] {

@@ -7,6 +7,9 @@ use serde::Serialize;
 use super::clock::Timestamp;
 use super::retry::{RetryPolicy, throttle_wait};
 
+/// What the names of lanes begin with in which callbacks are handed on to clients; no destination can have one.
+pub const FORWARD_LANES: &str = "@forward:";
+
 /// Where a delivery stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]

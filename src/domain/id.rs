@@ -2,24 +2,43 @@
 //! sort by the time they were made.
 
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
-use uuid::{ContextV7, Uuid};
+use uuid::Builder;
 
 use super::clock::Timestamp;
 
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// One counter for the whole process, so that two ids of the same millisecond sort as they were made.
-static ORDER: Mutex<ContextV7> = Mutex::new(ContextV7::new());
+/// One counter for the whole process, so that two ids of the same millisecond sort as they were made. Only a clock
+/// that is set back makes an older id of a later one: an id's time is always that of what it names, so that
+/// moments are found by ids.
+static ORDER: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(rand::random::<u32>() >> 1));
 
 fn time_ordered(prefix: &str, now: Timestamp) -> String {
-    let millis = now.0.max(0).unsigned_abs();
-    let nanos = u32::try_from(millis % 1000).unwrap_or_default() * 1_000_000;
-    let order = ORDER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let stamp = uuid::Timestamp::from_unix(&*order, millis / 1000, nanos);
-    let bits = Uuid::new_v7(stamp).as_u128();
+    let order = ORDER.fetch_add(1, Ordering::Relaxed);
+    let mut bytes: [u8; 10] = rand::random();
+    // UUID v7 leaves 12 bits, then 62: the first 32 of those are the counter, the rest stays random.
+    let [_, high, middle, low] = order.to_be_bytes();
+    bytes[0] = u8::try_from(order >> 28).unwrap_or_default();
+    bytes[1] = u8::try_from((order >> 20) & 0xff).unwrap_or_default();
+    bytes[2] = (high << 2 | middle >> 6) & 0x3f;
+    bytes[3] = middle << 2 | low >> 6;
+    bytes[4] = low << 2 | bytes[4] & 3;
+    let uuid = Builder::from_unix_timestamp_millis(now.0.max(0).unsigned_abs(), &bytes).into_uuid();
+    spelled(prefix, uuid.as_u128())
+}
+
+/// The smallest id of this moment: whatever was made before sorts below it, whatever later above.
+fn first_of(prefix: &str, at: Timestamp) -> String {
+    // The first 48 of a UUID's 128 bits are the time in milliseconds.
+    let bits = u128::from(at.0.max(0).unsigned_abs()) << 80;
+    spelled(prefix, bits)
+}
+
+fn spelled(prefix: &str, bits: u128) -> String {
     let mut text = String::with_capacity(prefix.len() + 26);
     text.push_str(prefix);
     for shift in (0..26).rev() {
@@ -39,6 +58,11 @@ macro_rules! ids {
             /// A new one; later ones sort after it.
             pub fn new(now: Timestamp) -> Self {
                 Self(time_ordered($prefix, now))
+            }
+
+            /// The bound of this moment: those made before it sort below, those made then or later above.
+            pub fn first_of(at: Timestamp) -> Self {
+                Self(first_of($prefix, at))
             }
 
             /// One that was made before, as it was stored.
@@ -95,5 +119,6 @@ mod tests {
         assert!(made[0].as_str().starts_with("evt_"));
         assert_eq!(made[0].as_str().len(), 30);
         assert!(EventId::new(Timestamp(now.0 + 1)) > made[999]);
+        assert!(EventId::first_of(now) <= made[0] && EventId::first_of(Timestamp(now.0 + 1)) > made[999]);
     }
 }

@@ -4,6 +4,7 @@
 //! ([`task`]), what is to be done until its end is known ([`watch`]), what an event says ([`event`]), whom it concerns ([`subscription`]), and what becomes
 //! of a delivery after an attempt ([`delivery`]). The rest of the house carries these decisions out.
 
+pub mod access;
 pub mod callback;
 pub mod clock;
 pub mod delivery;

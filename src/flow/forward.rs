@@ -10,18 +10,17 @@ use url::Url;
 use super::dispatch::URL_LANE;
 use crate::channels::{House, Sender};
 use crate::domain::clock::Timestamp;
+use crate::domain::delivery::FORWARD_LANES;
 use crate::domain::id::{DeliveryId, EventId};
 use crate::egress::host_of;
 use crate::store::{Forwarded, NewDelivery};
 
-/// What the names of lanes to clients begin with; no destination can have one.
-const LANES: &str = "@forward:";
 /// What a callback without a content type, and an answer that a provider gave when asked, are taken for.
 const JSON: &str = "application/json";
 
 /// Whether a lane leads to a URL and not to a destination: there is nobody who could mend or enable it.
 pub fn is_url_lane(name: &str) -> bool {
-    name == URL_LANE || name.starts_with(LANES)
+    name == URL_LANE || name.starts_with(FORWARD_LANES)
 }
 
 /// The delivery that hands a callback or a poll on. The same one is handed on once. `None` where the URL is none.
@@ -30,7 +29,7 @@ pub fn forward(id: &str, url: &str, now: Timestamp) -> Option<NewDelivery> {
     Some(NewDelivery {
         id: DeliveryId::new(now),
         event_id: EventId::stored(id.to_owned()),
-        destination: format!("{LANES}{host}"),
+        destination: format!("{FORWARD_LANES}{host}"),
         replay_id: None,
         url: Some(url.to_owned()),
     })

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::dispatch::URL_LANE;
 use super::roster::Roster;
 use crate::channels::{House, Invalid, Sender, channel};
+use crate::domain::access::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::destination::Settings;
 use crate::domain::id::{DeliveryId, EventId, ReplayId};
@@ -33,13 +34,15 @@ pub struct Replayed {
     pub deliveries: Vec<DeliveryId>,
 }
 
-/// Makes the deliveries of a replay.
-pub fn replay(tx: &mut Tx, roster: &Roster, event: &EventRow, to: ReplayTo, now: Timestamp) -> Replayed {
+/// Makes the deliveries of a replay; of the destinations only those that the caller may see.
+pub fn replay(tx: &mut Tx, roster: &Roster, scope: &Scope, event: &EventRow, to: ReplayTo, now: Timestamp) -> Replayed {
     let id = ReplayId::new(now);
     let (names, url) = match to {
         ReplayTo::Subscribers => {
             let source = event.source.as_deref().unwrap_or_default();
-            (roster.audience(event.kind, source, &event.body), None)
+            let mut names = roster.audience(event.kind, source, &event.body);
+            names.retain(|name| scope.sees_destination(name));
+            (names, None)
         }
         ReplayTo::Destination(name) => (vec![name], None),
         ReplayTo::Url(url) => (vec![URL_LANE.to_owned()], Some(url)),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::durations::Durations;
 use crate::channels::{Channel, House, Limits, Sender, channel};
 use crate::config::Config;
+use crate::domain::access::{Scope, TeamScope};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::destination::Destination;
 use crate::domain::event::EventType;
@@ -102,6 +103,17 @@ impl Roster {
             }
         }
         names
+    }
+
+    /// What a team may see at this moment.
+    pub fn scope_of(&self, team: &str) -> Scope {
+        let sources = self.sources.values().map(|active| &active.source).filter(|source| source.is_visible_to(team));
+        let destinations = self.targets.values().map(|target| &target.destination).filter(|made| made.team == team);
+        Scope::Team(TeamScope {
+            team: team.to_owned(),
+            sources: sources.map(|source| source.name.clone()).collect(),
+            destinations: destinations.map(|destination| destination.name.clone()).collect(),
+        })
     }
 
     fn may_see(&self, destination: &str, source: &str) -> bool {

@@ -1,11 +1,13 @@
-//! Who may manage: `Authorization: Bearer KEY`.
+//! Who is asking: the key of a request, what it is for and what it may see.
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
 
 use super::Services;
 use super::problem::Problem;
+use crate::domain::access::{Right, Role, Scope};
 use crate::domain::secret::Secret;
+use crate::flow::roster::Roster;
 
 /// The administrator's key of the configuration; without one the key of the first start counts.
 #[derive(Clone, Debug)]
@@ -18,36 +20,60 @@ impl AdminKey {
     }
 }
 
-const ADMIN: &str = "admin";
 /// The header in which a client that relays sends its key.
 const RELAY_KEY: &str = "x-callboard-key";
 
-/// Lets the administrator pass.
+/// Whoever sent a request, by the key that it carries.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// The key's id; `None` for the administrator's of the configuration.
+    pub(super) key_id: Option<String>,
+    /// What the key is called.
+    #[expect(dead_code, reason = "the audit log names it")]
+    pub(super) key_name: String,
+    /// What the key is for.
+    pub(super) role: Role,
+    /// Whose it is; `None` for an administrator's.
+    pub(super) team: Option<String>,
+}
+
+impl Caller {
+    /// What may be seen with the key at this moment.
+    pub(super) fn scope(&self, roster: &Roster) -> Scope {
+        self.team.as_deref().map_or(Scope::All, |team| roster.scope_of(team))
+    }
+}
+
+/// Whose request it is, if its key has this right.
 ///
 /// # Errors
-/// [`Problem::Unauthorized`] for everybody else.
-pub(super) async fn admin(request: &HttpRequest, services: &Services) -> Result<(), Problem> {
+/// [`Problem::Unauthorized`] without a key that holds, [`Problem::Forbidden`] if it is for something else.
+pub(super) async fn caller(request: &HttpRequest, services: &Services, right: Right) -> Result<Caller, Problem> {
     let key = bearer(request).ok_or(Problem::Unauthorized)?;
-    if is_admins(&key, services).await? { Ok(()) } else { Err(Problem::Unauthorized) }
+    let caller = known(&key, services).await?.ok_or(Problem::Unauthorized)?;
+    if caller.role.has(right) { Ok(caller) } else { Err(Problem::Forbidden { role: caller.role, right }) }
 }
 
-/// Lets pass who may relay. Its key comes in a header of ours: `Authorization` is for the provider.
+/// Whose request it is that is to be relayed. Its key comes in a header of ours: `Authorization` is for the provider.
 ///
 /// # Errors
-/// [`Problem::NoRelayKey`] for everybody else.
-pub(super) async fn relay(request: &HttpRequest, services: &Services) -> Result<(), Problem> {
+/// [`Problem::NoRelayKey`] without a key that holds, [`Problem::Forbidden`] if it is for something else.
+pub(super) async fn relay(request: &HttpRequest, services: &Services) -> Result<Caller, Problem> {
     let key = request.headers().get(RELAY_KEY).and_then(|value| value.to_str().ok()).ok_or(Problem::NoRelayKey)?;
-    if is_admins(&Secret::new(key.trim()), services).await? { Ok(()) } else { Err(Problem::NoRelayKey) }
+    let caller = known(&Secret::new(key.trim()), services).await?.ok_or(Problem::NoRelayKey)?;
+    let right = Right::Submit;
+    if caller.role.has(right) { Ok(caller) } else { Err(Problem::Forbidden { role: caller.role, right }) }
 }
 
-async fn is_admins(key: &Secret, services: &Services) -> Result<bool, Problem> {
+async fn known(key: &Secret, services: &Services) -> Result<Option<Caller>, Problem> {
     let hash = key.hash();
     // Hashes are compared: how long it takes says nothing of the key.
     if services.admin.0.as_ref().is_some_and(|configured| *configured == hash) {
-        return Ok(true);
+        let key_name = "server.admin_key".to_owned();
+        return Ok(Some(Caller { key_id: None, key_name, role: Role::Admin, team: None }));
     }
-    let mut tx = services.store.read().await?;
-    Ok(tx.key(&hash, services.clock.now()).await?.is_some_and(|found| found.role == ADMIN))
+    let found = services.store.read().await?.key(&hash, services.clock.now()).await?;
+    Ok(found.map(|key| Caller { key_id: Some(key.id), key_name: key.name, role: key.role, team: key.team }))
 }
 
 fn bearer(request: &HttpRequest) -> Option<Secret> {

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::problem::Problem;
 use super::{Front, Services, auth, client};
+use crate::domain::access::Right;
 
 /// How long the database may take to say that it is there.
 const READY_DEADLINE: Duration = Duration::from_secs(2);
@@ -34,7 +35,7 @@ pub(super) async fn metrics(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     if **front != Front::Management && !client::is_loopback(&request) {
-        auth::admin(&request, &services).await?;
+        auth::caller(&request, &services, Right::Administer).await?;
     }
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(services.metrics.render()))
 }

@@ -7,6 +7,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Map, Value, json};
 
 use super::SAFE;
+use crate::domain::access::{Right, Role};
 use crate::flow::record::Unrecorded;
 use crate::store;
 
@@ -17,6 +18,13 @@ pub(super) enum Problem {
     NotFound(&'static str),
     /// No key, or one that is not good.
     Unauthorized,
+    /// A key that is for something else.
+    Forbidden {
+        /// What it is for.
+        role: Role,
+        /// What it would have to be for.
+        right: Right,
+    },
     /// No key to relay with, or one that is not good.
     NoRelayKey,
     /// The source cannot be relayed to.
@@ -82,6 +90,12 @@ impl Problem {
                 "No valid API key",
                 "send `Authorization: Bearer KEY`; on first start the administrator's key is kept in callboard.key"
                     .into(),
+            ),
+            Self::Forbidden { role, right } => told(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "This key is for something else",
+                format!("it takes a key of the role {}; this one is `{}`", roles_with(*right), role.as_str()),
             ),
             Self::NoRelayKey | Self::NoBaseUrl(_) | Self::Unreached(_) | Self::TimedOut(_) => self.of_the_relay(),
             Self::Unsigned { detail, .. } => {
@@ -163,6 +177,13 @@ impl Problem {
             _ => {}
         }
     }
+}
+
+/// The roles that have a right, in words.
+fn roles_with(right: Right) -> String {
+    let roles: Vec<String> =
+        Role::ALL.into_iter().filter(|role| role.has(right)).map(|role| format!("`{}`", role.as_str())).collect();
+    roles.join(" or ")
 }
 
 /// Once a request is on its way nobody here knows how far it came.

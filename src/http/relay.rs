@@ -32,8 +32,9 @@ pub(super) async fn pass(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    auth::relay(&request, &services).await?;
-    let admitted = services.relay.admit(asked(&request)?)?;
+    let caller = auth::relay(&request, &services).await?;
+    let scope = caller.scope(&services.roster.now());
+    let admitted = services.relay.admit(asked(&request)?, &scope)?;
     if admitted.creates() {
         let body = read(payload, services.config.server.max_body).await?;
         return Ok(answer(admitted.create(body).await?, None));

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::given::Given;
-use super::lists::{Conditions, Page};
+use super::lists::{Listing, Page, among, is};
 use super::row::{Row, values};
 use super::tx::Tx;
 use super::{Error, Result};
+use crate::domain::access::Scope;
 use crate::domain::callback::CallbackOutcome;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{CallbackId, EventId};
@@ -248,13 +249,18 @@ impl Tx {
         Ok(())
     }
 
-    /// One callback with its bytes.
+    /// One callback with its bytes, where it is there for the caller.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn callback(&mut self, id: &str) -> Result<Option<KeptCallback>> {
-        let sql = format!("SELECT {ROW}, tasks, query, headers, body FROM callbacks WHERE id = $1");
-        let Some(row) = self.fetch_one(sql, values![id]).await? else { return Ok(None) };
+    pub async fn callback(&mut self, scope: &Scope, id: &str) -> Result<Option<KeptCallback>> {
+        let mut values = values![id];
+        let seen = match scope.team_scope() {
+            None => String::new(),
+            Some(team) => format!("AND {}", among("source", &team.sources, &mut values)),
+        };
+        let sql = format!("SELECT {ROW}, tasks, query, headers, body FROM callbacks WHERE id = $1 {seen}");
+        let Some(row) = self.fetch_one(sql, values).await? else { return Ok(None) };
         Ok(Some(KeptCallback {
             query: row.text("query")?,
             headers: row.text("headers")?,
@@ -264,20 +270,31 @@ impl Tx {
         }))
     }
 
-    /// A page of callbacks.
+    /// A page of the callbacks that are there for the caller, newest first.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn callbacks(&mut self, filter: &CallbackFilter) -> Result<Page<CallbackRow>> {
-        let (sql, values) = Conditions::default()
-            .and("outcome = ?", filter.outcome.map(CallbackOutcome::as_str))
-            .and("source = ?", filter.source.clone())
-            .and("task_id = ?", filter.task_id.clone())
-            .and("id < ?", filter.before.clone())
-            .query(&format!("SELECT {ROW} FROM callbacks"), "id", filter.limit);
-        let rows = self.fetch(sql, values).await?;
-        let items = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
-        Ok(Page::cut(items, filter.limit, |row| row.id.to_string()))
+    pub async fn callbacks(&mut self, scope: &Scope, filter: &CallbackFilter) -> Result<Page<CallbackRow>> {
+        let mut listing = Listing::of("callbacks", "id").between(None, filter.before.clone());
+        let is_filtered = filter.source.is_some() || filter.task_id.is_some() || filter.outcome.is_some();
+        if *scope == Scope::All && !is_filtered {
+            listing.walk(Vec::new());
+            return listing.page(self, filter.limit, read, |row| row.id.to_string()).await;
+        }
+        for source in self.walked_sources("callbacks", scope, filter.source.as_deref()).await? {
+            let of_source = is("source = ?", source.as_str());
+            if let Some(task_id) = &filter.task_id {
+                let outcome = filter.outcome.map(|outcome| is("outcome = ?", outcome.as_str()));
+                let of_task = [of_source, is("task_id = ?", task_id.as_str())];
+                listing.walk(of_task.into_iter().chain(outcome).collect());
+                continue;
+            }
+            for outcome in CallbackOutcome::ALL.into_iter().filter(|one| filter.outcome.is_none_or(|only| only == *one))
+            {
+                listing.walk(vec![of_source.clone(), is("outcome = ?", outcome.as_str())]);
+            }
+        }
+        listing.page(self, filter.limit, read, |row| row.id.to_string()).await
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::Result;
 use super::given::Given;
-use super::lists::{Conditions, Page};
+use super::lists::{Listing, Page, WINDOW, among, holds, is};
 use super::row::{Row, values};
 use super::tx::Tx;
+use crate::domain::access::Scope;
 use crate::domain::clock::Timestamp;
-use crate::domain::delivery::DeliveryStatus;
+use crate::domain::delivery::{DeliveryStatus, FORWARD_LANES};
 use crate::domain::id::{DeliveryId, EventId, ReplayId};
 
 /// A delivery to be made.
@@ -244,31 +245,95 @@ impl Tx {
         self.bulk_fetch(given, sql).await?.iter().map(read).collect()
     }
 
-    /// One delivery.
+    /// One delivery, where it is there for the caller.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn delivery(&mut self, id: &str) -> Result<Option<DeliveryRow>> {
-        let sql = format!("{SELECT} WHERE d.id = $1");
-        self.fetch_one(sql, values![id]).await?.as_ref().map(read).transpose()
+    pub async fn delivery(&mut self, scope: &Scope, id: &str) -> Result<Option<DeliveryRow>> {
+        let mut values = values![id];
+        let seen = match scope.team_scope() {
+            None => String::new(),
+            Some(team) => format!("AND {}", among("d.destination", &team.destinations, &mut values)),
+        };
+        let sql = format!("{SELECT} WHERE d.id = $1 {seen}");
+        self.fetch_one(sql, values).await?.as_ref().map(read).transpose()
     }
 
-    /// A page of deliveries.
+    /// A page of the deliveries that are there for the caller, newest first.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn deliveries(&mut self, filter: &DeliveryFilter) -> Result<Page<DeliveryRow>> {
-        let (sql, values) = Conditions::default()
-            .and("d.status = ?", filter.status.map(DeliveryStatus::as_str))
-            .and("d.destination = ?", filter.destination.clone())
-            .and("d.event_id = ?", filter.event_id.clone())
-            .and("d.id < ?", filter.before.clone())
-            .query(SELECT, "d.id", filter.limit);
-        let rows = self.fetch(sql, values).await?;
-        let items = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
-        Ok(Page::cut(items, filter.limit, |delivery| delivery.id.clone()))
+    pub async fn deliveries(&mut self, scope: &Scope, filter: &DeliveryFilter) -> Result<Page<DeliveryRow>> {
+        let mut listing = Listing::of("deliveries", "id").beside(WITH_TYPE).between(None, filter.before.clone());
+        let by_status = match filter.status {
+            Some(status) if filter.event_id.is_none() => self.walked_by(status).await?,
+            _ => None,
+        };
+        if let (Some(status), None) = (filter.status, by_status) {
+            listing.rest(is("status = ?", status.as_str()));
+        }
+        let destinations = self.walked_destinations(scope, filter, by_status).await?;
+        let destinations_are_all = destinations.is_none();
+        let walks = match destinations {
+            None => vec![Vec::new()],
+            Some(names) => names.into_iter().map(|name| vec![is("destination = ?", name)]).collect(),
+        };
+        for mut walk in walks {
+            walk.extend(filter.event_id.as_deref().map(|id| is("event_id = ?", id)));
+            walk.extend(by_status.map(holds));
+            listing.walk(walk);
+        }
+        if destinations_are_all {
+            listing.rest(holds(NO_FORWARD));
+        }
+        listing.page(self, filter.limit, read, |delivery| delivery.id.clone()).await
+    }
+
+    /// How deliveries of a status are found by an index, in the words of that index, as SQLite compares words;
+    /// `None` where they are looked for among all. Those that wait are few, or else the newest.
+    async fn walked_by(&mut self, status: DeliveryStatus) -> Result<Option<&'static str>> {
+        match status {
+            DeliveryStatus::Held => Ok(Some("status IN ('held', 'dead') AND status = 'held'")),
+            DeliveryStatus::Dead => Ok(Some("status IN ('held', 'dead') AND status = 'dead'")),
+            DeliveryStatus::Delivered => Ok(None),
+            DeliveryStatus::Pending => {
+                let few =
+                    "SELECT count(*) AS many FROM (SELECT 1 FROM deliveries WHERE status = 'pending' LIMIT $1) AS p";
+                let row = self.fetch_one(few, values![WINDOW as i64]).await?;
+                let many = row.map_or(Ok(0), |row| row.int("many"))?;
+                Ok((many < WINDOW as i64).then_some("status = 'pending' AND due_at IS NOT NULL AND due_at >= 0"))
+            }
+        }
+    }
+
+    /// The destinations along which a list is walked; `None` where it is walked along all at once.
+    async fn walked_destinations(
+        &mut self,
+        scope: &Scope,
+        filter: &DeliveryFilter,
+        by_status: Option<&str>,
+    ) -> Result<Option<Vec<String>>> {
+        Ok(match (&filter.destination, scope.team_scope()) {
+            (Some(name), _) => {
+                Some(Some(name.clone()).filter(|name| scope.sees_destination(name)).into_iter().collect())
+            }
+            (None, Some(team)) => Some(team.destinations.iter().cloned().collect()),
+            (None, None) => match by_status {
+                Some(condition) => {
+                    let names = self.distinct("deliveries", "destination", condition).await?;
+                    Some(names.into_iter().filter(|name| !name.starts_with(FORWARD_LANES)).collect())
+                }
+                None => None,
+            },
+        })
     }
 }
+
+/// The rows of a page, with the type of what each tells.
+const WITH_TYPE: &str =
+    "SELECT listed.*, e.type AS event_type FROM {} AS listed JOIN events e ON e.id = listed.event_id";
+/// What is handed on to clients is no delivery of an event.
+const NO_FORWARD: &str = "substr(destination, 1, 9) <> '@forward:'";
 
 fn replay(row: &Row) -> Result<Option<String>> {
     Ok(Some(row.text("replay_id")?).filter(|id| !id.is_empty()))

@@ -2,11 +2,13 @@
 
 use super::Result;
 use super::given::Given;
-use super::lists::{Conditions, Page};
+use super::lists::{Listing, Page, among, holds, is};
 use super::row::{Row, values};
 use super::tx::Tx;
+use crate::domain::access::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::{Event, EventType};
+use crate::domain::id::EventId;
 
 /// An event as it was stored.
 #[derive(Clone, Debug)]
@@ -60,33 +62,68 @@ impl Tx {
         );
     }
 
-    /// One event.
+    /// One event, where it is there for the caller.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn event(&mut self, id: &str) -> Result<Option<EventRow>> {
-        let sql = format!("SELECT {ROW} FROM events WHERE id = $1");
-        self.fetch_one(sql, values![id]).await?.as_ref().map(read).transpose()
+    pub async fn event(&mut self, scope: &Scope, id: &str) -> Result<Option<EventRow>> {
+        let mut values = values![id];
+        let seen = match scope.team_scope() {
+            None => String::new(),
+            Some(team) => {
+                values.push(team.team.as_str().into());
+                format!("AND (team = $2 OR {})", among("source", &team.sources, &mut values))
+            }
+        };
+        let row = self.fetch_one(format!("SELECT {ROW} FROM events WHERE id = $1 {seen}"), values).await?;
+        row.as_ref().map(read).transpose()
     }
 
-    /// A page of events.
+    /// A page of the events that are there for the caller, newest first.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn events(&mut self, filter: &EventFilter) -> Result<Page<EventRow>> {
-        let (sql, values) = Conditions::default()
-            .and("type = ?", filter.kind.map(EventType::as_str))
-            .and("source = ?", filter.source.clone())
-            .and("task_id = ?", filter.task_id.clone())
-            .and("at >= ?", filter.since)
-            .and("at < ?", filter.until)
-            .and("id < ?", filter.before.clone())
-            .query(&format!("SELECT {ROW} FROM events"), "id", filter.limit);
-        let rows = self.fetch(sql, values).await?;
-        let items = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
-        Ok(Page::cut(items, filter.limit, |event| event.id.clone()))
+    pub async fn events(&mut self, scope: &Scope, filter: &EventFilter) -> Result<Page<EventRow>> {
+        let from = filter.since.map(|since| EventId::first_of(since).to_string());
+        let until = filter.until.map(|until| EventId::first_of(until).to_string());
+        let before = filter.before.clone().into_iter().chain(until);
+        let mut listing = Listing::of("events", "id").between(from, before);
+        let of_tasks = filter.source.is_some() || filter.task_id.is_some();
+        let service = |kind: &EventType| kind.step() == SERVICE;
+        if *scope == Scope::All && !of_tasks && filter.kind.is_none() {
+            listing.walk(Vec::new());
+            return listing.page(self, filter.limit, read, |event| event.id.clone()).await;
+        }
+        for source in self.walked_sources("events", scope, filter.source.as_deref()).await? {
+            let of_source = is("source = ?", source.as_str());
+            match &filter.task_id {
+                Some(task_id) => {
+                    let kind = filter.kind.map(|kind| is("type = ?", kind.as_str()));
+                    // In the words of the index, so that it is taken.
+                    let of_task = [of_source, is("task_id = ?", task_id.as_str()), holds("step <> 'service'")];
+                    listing.walk(of_task.into_iter().chain(kind).collect());
+                }
+                None => {
+                    for kind in EventType::ALL
+                        .into_iter()
+                        .filter(|kind| filter.kind.map_or(!service(kind), |only| only == *kind))
+                    {
+                        listing.walk(vec![of_source.clone(), is("type = ?", kind.as_str())]);
+                    }
+                }
+            }
+        }
+        if !of_tasks && filter.kind.as_ref().is_none_or(service) {
+            let team = scope.team().map(|team| is("team = ?", team));
+            let kind = filter.kind.map(|kind| is("type = ?", kind.as_str()));
+            listing.walk([holds("step = 'service'")].into_iter().chain(team).chain(kind).collect());
+        }
+        listing.page(self, filter.limit, read, |event| event.id.clone()).await
     }
 }
+
+/// The step of the service's own events.
+const SERVICE: &str = "service";
 
 fn read(row: &Row) -> Result<EventRow> {
     Ok(EventRow {

@@ -3,6 +3,7 @@
 use super::Result;
 use super::row::values;
 use super::tx::Tx;
+use crate::domain::access::Role;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;
 
@@ -11,8 +12,10 @@ use crate::domain::id::KeyId;
 pub struct KeyRow {
     /// Its id.
     pub id: String,
-    /// `admin`, or of one team `manage`, `read` or `relay`.
-    pub role: String,
+    /// What it was called.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
     /// The team; `None` for `admin`.
     pub team: Option<String>,
 }
@@ -51,12 +54,19 @@ impl Tx {
     pub async fn key(&mut self, hash: &str, now: Timestamp) -> Result<Option<KeyRow>> {
         let row = self
             .fetch_one(
-                "SELECT id, role, team FROM keys
+                "SELECT id, name, role, team FROM keys
                  WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
                 values![hash, now],
             )
             .await?;
-        row.map(|row| Ok(KeyRow { id: row.text("id")?, role: row.text("role")?, team: row.optional_text("team")? }))
-            .transpose()
+        row.map(|row| {
+            Ok(KeyRow {
+                id: row.text("id")?,
+                name: row.text("name")?,
+                role: row.parsed("role", Role::parse)?,
+                team: row.optional_text("team")?,
+            })
+        })
+        .transpose()
     }
 }

@@ -1,51 +1,214 @@
-//! Filters and pages: lists are newest first, and a page begins after the last id of the one before.
+//! Lists, newest first, at a cost that does not grow with the table.
+//!
+//! A list is merged from walks, each along one index from its newest row on: one walk for each source and
+//! status, say. What no index knows is looked for among the newest [`WINDOW`] rows of them; the page is
+//! then a partial one, and its cursor leads on from where the search ended.
 
-use super::row::Value;
+use super::Result;
+use super::row::{Row, Value, values};
+use super::tx::Tx;
+
+/// So many rows are looked at for one page where no index knows the filter.
+pub(super) const WINDOW: usize = 2000;
+/// So many walks go into one statement: SQLite takes 500 parts of a compound query.
+const WALKS: usize = 100;
 
 /// One page of a list.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
     /// Its items, newest first.
     pub items: Vec<T>,
-    /// The id after which the next page begins; `None` at the end.
+    /// The id after which the next page begins; `None` at the end. There may be one where the page is not
+    /// full: so far has been looked.
     pub next: Option<String>,
 }
 
-impl<T> Page<T> {
-    /// Cuts what was fetched, one more than `limit` where there is more, to a page.
-    pub(super) fn cut(mut items: Vec<T>, limit: usize, id: impl Fn(&T) -> String) -> Self {
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let next = if more { items.last().map(id) } else { None };
-        Self { items, next }
+/// A condition, with the value that stands for its `?`.
+pub(super) type Condition = (String, Option<Value>);
+
+/// A condition on a value.
+pub(super) fn is(condition: &str, value: impl Into<Value>) -> Condition {
+    (condition.to_owned(), Some(value.into()))
+}
+
+/// A condition that needs no value.
+pub(super) fn holds(condition: &str) -> Condition {
+    (condition.to_owned(), None)
+}
+
+/// That a column is one of these.
+pub(super) fn among<'a>(column: &str, names: impl IntoIterator<Item = &'a String>, values: &mut Vec<Value>) -> String {
+    let mut places = Vec::new();
+    for name in names {
+        values.push(name.as_str().into());
+        places.push(format!("${}", values.len()));
     }
+    if places.is_empty() { "FALSE".to_owned() } else { format!("{column} IN ({})", places.join(", ")) }
 }
 
-/// The conditions of a query whose filters are optional.
-#[derive(Default)]
-pub(super) struct Conditions {
-    text: String,
-    values: Vec<Value>,
+/// A list to be read.
+pub(super) struct Listing {
+    table: &'static str,
+    id: &'static str,
+    /// The columns that are walked over, and what makes whole rows of them, in which `{}` stands for those.
+    columns: &'static str,
+    whole: &'static str,
+    /// What is shown beside each row of the page; `{}` stands for those.
+    beside: &'static str,
+    walks: Vec<Vec<Condition>>,
+    bounds: Vec<Condition>,
+    rest: Vec<Condition>,
 }
 
-impl Conditions {
-    /// One more that must hold; `?` stands for the value. Without a value there is no condition.
-    pub(super) fn and<T: Into<Value>>(mut self, condition: &str, value: Option<T>) -> Self {
-        if let Some(value) = value {
-            self.values.push(value.into());
-            let number = format!("${}", self.values.len());
-            self.text.push_str(if self.text.is_empty() { "WHERE " } else { " AND " });
-            self.text.push_str(&condition.replace('?', &number));
+impl Listing {
+    /// A list of this table's rows, in the order of this column.
+    pub(super) fn of(table: &'static str, id: &'static str) -> Self {
+        Self {
+            table,
+            id,
+            columns: "*",
+            whole: "{}",
+            beside: "{}",
+            walks: Vec::new(),
+            bounds: Vec::new(),
+            rest: Vec::new(),
         }
+    }
+
+    /// Walks over these columns only, and makes the rows whole afterwards.
+    pub(super) fn whole(self, columns: &'static str, whole: &'static str) -> Self {
+        Self { columns, whole, ..self }
+    }
+
+    /// What is shown beside the rows.
+    pub(super) fn beside(self, beside: &'static str) -> Self {
+        Self { beside, ..self }
+    }
+
+    /// One more walk: the rows for which these hold, which stand together in an index.
+    pub(super) fn walk(&mut self, conditions: Vec<Condition>) {
+        self.walks.push(conditions);
+    }
+
+    /// Bounds of every walk: from one id on, and before another.
+    pub(super) fn between(mut self, from: Option<String>, before: impl IntoIterator<Item = String>) -> Self {
+        let id = self.id;
+        self.bounds.extend(from.map(|from| is(&format!("{id} >= ?"), from)));
+        self.bounds.extend(before.into_iter().map(|before| is(&format!("{id} < ?"), before)));
         self
     }
 
-    /// The query with its conditions, newest first by `id`, one row more than `limit`.
-    pub(super) fn query(mut self, select: &str, id: &str, limit: usize) -> (String, Vec<Value>) {
-        let rows = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        self.values.push(Value::from(rows));
-        let sql = format!("{select} {} ORDER BY {id} DESC LIMIT ${}", self.text, self.values.len());
-        (sql, self.values)
+    /// What must hold as well, and no index knows.
+    pub(super) fn rest(&mut self, condition: Condition) {
+        self.rest.push(condition);
+    }
+
+    /// Reads a page.
+    pub(super) async fn page<T>(
+        self,
+        tx: &mut Tx,
+        limit: usize,
+        read: impl Fn(&Row) -> Result<T>,
+        id: impl Fn(&T) -> String,
+    ) -> Result<Page<T>> {
+        let mut items = Vec::new();
+        let mut searched: Option<String> = None;
+        for walks in self.walks.chunks(WALKS) {
+            let (sql, values) = self.query(walks, limit + 1);
+            let rows = tx.fetch(sql, values).await?;
+            let found = rows.len();
+            items.extend(rows.iter().map(|row| Ok((row.text(self.id)?, read(row)?))).collect::<Result<Vec<_>>>()?);
+            if !self.rest.is_empty() && found <= limit {
+                searched = searched.max(self.searched(tx, walks).await?);
+            }
+        }
+        items.sort_by(|(a, _), (b, _)| b.cmp(a));
+        // What lies beyond the end of a search is found by the next page.
+        items.retain(|(id, _)| searched.as_ref().is_none_or(|end| id >= end));
+        let mut items: Vec<T> = items.into_iter().map(|(_, item)| item).collect();
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = if more { items.last().map(id) } else { searched };
+        Ok(Page { items, next })
+    }
+
+    /// Where the search ended for want of room; `None` where all was seen.
+    async fn searched(&self, tx: &mut Tx, walks: &[Vec<Condition>]) -> Result<Option<String>> {
+        let mut values = Vec::new();
+        let walked = self.walked(walks, WINDOW, self.id, &mut values);
+        let sql = format!("SELECT count(*) AS many, min({}) AS last FROM ({walked}) AS seen", self.id);
+        let Some(row) = tx.fetch_one(sql, values).await? else { return Ok(None) };
+        let full = usize::try_from(row.int("many")?).is_ok_and(|many| many >= WINDOW);
+        Ok(row.optional_text("last")?.filter(|_| full))
+    }
+
+    fn query(&self, walks: &[Vec<Condition>], rows: usize) -> (String, Vec<Value>) {
+        let mut values = Vec::new();
+        let window = if self.rest.is_empty() { rows } else { WINDOW };
+        let mut sql = self.walked(walks, window, self.columns, &mut values);
+        if self.whole != "{}" {
+            sql = self.whole.replace("{}", &format!("({sql})"));
+        }
+        if !self.rest.is_empty() {
+            let rest = conditions(self.rest.iter(), &mut values);
+            let limit = place(&mut values, rows);
+            sql = format!("SELECT * FROM ({sql}) AS seen {rest} ORDER BY {} DESC LIMIT {limit}", self.id);
+        }
+        if self.beside != "{}" {
+            sql = self.beside.replace("{}", &format!("({sql})"));
+        }
+        (sql, values)
+    }
+
+    fn walked(&self, walks: &[Vec<Condition>], rows: usize, columns: &str, values: &mut Vec<Value>) -> String {
+        let (table, id) = (self.table, self.id);
+        let limit = place(values, rows);
+        let mut one = |walk: &Vec<Condition>| {
+            let conditions = conditions(walk.iter().chain(&self.bounds), values);
+            format!("SELECT {columns} FROM {table} {conditions} ORDER BY {id} DESC LIMIT {limit}")
+        };
+        if let [walk] = walks {
+            return one(walk);
+        }
+        let parts: Vec<String> =
+            walks.iter().enumerate().map(|(at, walk)| format!("SELECT * FROM ({}) AS walk_{at}", one(walk))).collect();
+        format!("SELECT * FROM ({}) AS walked ORDER BY {id} DESC LIMIT {limit}", parts.join(" UNION ALL "))
+    }
+}
+
+fn place(values: &mut Vec<Value>, rows: usize) -> String {
+    values.push(Value::from(i64::try_from(rows).unwrap_or(i64::MAX)));
+    format!("${}", values.len())
+}
+
+fn conditions<'a>(all: impl Iterator<Item = &'a Condition>, values: &mut Vec<Value>) -> String {
+    let mut text = String::new();
+    for (condition, value) in all {
+        text.push_str(if text.is_empty() { "WHERE " } else { " AND " });
+        match value {
+            None => text.push_str(condition),
+            Some(value) => {
+                values.push(value.clone());
+                text.push_str(&condition.replace('?', &format!("${}", values.len())));
+            }
+        }
+    }
+    text
+}
+
+impl Tx {
+    /// The different values of a column, in order, found by one step along its index for each.
+    pub(super) async fn distinct(&mut self, table: &str, column: &str, only: &str) -> Result<Vec<String>> {
+        let sql = format!(
+            "WITH RECURSIVE names (name) AS (
+                 SELECT min({column}) FROM {table} WHERE {only}
+                 UNION ALL
+                 SELECT (SELECT min({column}) FROM {table} WHERE {only} AND {column} > name)
+                 FROM names WHERE name IS NOT NULL
+             )
+             SELECT name FROM names WHERE name IS NOT NULL"
+        );
+        self.fetch(sql, values![]).await?.iter().map(|row| row.text("name")).collect()
     }
 }
 
@@ -54,13 +217,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_given_filters_are_asked_for() {
-        let (sql, values) = Conditions::default()
-            .and("a = ?", Some("x"))
-            .and("b = ?", None::<&str>)
-            .and("id < ?", Some(3_i64))
-            .query("SELECT * FROM t", "id", 50);
-        assert_eq!(sql, "SELECT * FROM t WHERE a = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
+    fn one_walk_is_a_plain_query_and_many_are_merged() {
+        let mut listing = Listing::of("t", "id").between(None, Some("x".to_owned()));
+        listing.walk(vec![is("a = ?", "b")]);
+        let (sql, values) = listing.query(&listing.walks, 51);
+        assert_eq!(sql, "SELECT * FROM t WHERE a = $2 AND id < $3 ORDER BY id DESC LIMIT $1");
         assert_eq!(values.len(), 3);
+        listing.walk(vec![holds("c = 'd'")]);
+        let (sql, _) = listing.query(&listing.walks, 51);
+        assert_eq!(
+            sql,
+            "SELECT * FROM (SELECT * FROM (SELECT * FROM t WHERE a = $2 AND id < $3 ORDER BY id DESC LIMIT $1) AS walk_0 \
+             UNION ALL SELECT * FROM (SELECT * FROM t WHERE c = 'd' AND id < $4 ORDER BY id DESC LIMIT $1) AS walk_1) \
+             AS walked ORDER BY id DESC LIMIT $1"
+        );
+    }
+
+    #[test]
+    fn what_no_index_knows_is_looked_for_in_a_window() {
+        let mut listing = Listing::of("t", "id");
+        listing.walk(Vec::new());
+        listing.rest(is("m = ?", "x"));
+        let (sql, _) = listing.query(&listing.walks, 51);
+        assert_eq!(
+            sql,
+            "SELECT * FROM (SELECT * FROM t  ORDER BY id DESC LIMIT $1) AS seen WHERE m = $2 ORDER BY id DESC LIMIT $3"
+        );
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use super::given::Given;
-use super::lists::{Conditions, Page};
+use super::lists::{Listing, Page, is};
 use super::row::{Row, values};
 use super::tx::Tx;
 use super::{Error, Result};
+use crate::domain::access::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::follow::Followed;
 use crate::domain::id::{EventId, TaskKey};
@@ -78,6 +79,7 @@ impl Tx {
     /// they are handed over, with an error that [`Error::is_taken`]: asked again, it is known.
     pub fn insert_tasks(&mut self, tasks: &[&Task]) {
         self.bulk(rows(tasks), &format!("INSERT INTO tasks ({ROW}) SELECT {ROW} FROM given"));
+        self.index_metadata(tasks);
     }
 
     /// Writes tasks that are known and locked, over what was known of them.
@@ -95,41 +97,123 @@ impl Tx {
             sets.join(", ")
         );
         self.bulk(rows(tasks), &sql);
+        self.index_metadata(tasks);
     }
 
-    /// One task.
+    /// One task, where it is there for the caller.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn task(&mut self, source: &str, task_id: &str) -> Result<Option<Task>> {
+    pub async fn task(&mut self, scope: &Scope, source: &str, task_id: &str) -> Result<Option<Task>> {
+        if !scope.sees_source(source) {
+            return Ok(None);
+        }
         let sql = format!("SELECT {ROW} FROM tasks WHERE source = $1 AND task_id = $2");
         self.fetch_one(sql, values![source, task_id]).await?.as_ref().map(read).transpose()
     }
 
-    /// A page of tasks, newest first by when they were first known.
+    /// A page of the tasks that are there for the caller, newest first by when they were first known.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn tasks(&mut self, filter: &TaskFilter) -> Result<Page<Task>> {
-        let mut conditions = Conditions::default()
-            .and("source = ?", filter.source.clone())
-            .and("status = ?", filter.status.map(Status::as_str))
-            .and("model = ?", filter.model.clone())
-            .and("first_seen_at >= ?", filter.since)
-            .and("first_seen_at < ?", filter.until)
-            .and("key < ?", filter.before.clone());
-        for (key, value) in &filter.metadata {
-            // Metadata is JSON that we wrote, without spaces: a pair is there exactly if this text is.
-            // Quotes within a value are escaped, so that a value cannot pass for a pair.
-            let pair = json(&HashMap::from([(key, value)])).unwrap_or_default();
-            let pair = pair.trim_start_matches('{').trim_end_matches('}').to_owned();
-            conditions = conditions.and("replace(metadata, ?, '') <> metadata", Some(pair));
+    pub async fn tasks(&mut self, scope: &Scope, filter: &TaskFilter) -> Result<Page<Task>> {
+        let from = filter.since.map(|since| TaskKey::first_of(since).to_string());
+        let until = filter.until.map(|until| TaskKey::first_of(until).to_string());
+        let before = filter.before.clone().into_iter().chain(until);
+        let sources = self.walked_sources("tasks", scope, filter.source.as_deref()).await?;
+        let mut pairs = filter.metadata.iter().map(|(key, value)| pair(key, value));
+        let mut listing = match pairs.next() {
+            None => {
+                let mut listing = Listing::of("tasks", "key").between(from, before);
+                for source in &sources {
+                    for status in
+                        Status::ALL.into_iter().filter(|one| filter.status.is_none_or(|status| status == *one))
+                    {
+                        let walk = vec![is("source = ?", source.as_str()), is("status = ?", status.as_str())];
+                        listing.walk(walk);
+                    }
+                }
+                listing
+            }
+            Some(first) => {
+                let mut listing = Listing::of("task_metadata", "key")
+                    .whole("source, task_id, key", OF_METADATA)
+                    .between(from, before);
+                for source in &sources {
+                    listing.walk(vec![is("source = ?", source.as_str()), is("pair = ?", indexed(&first))]);
+                }
+                for pair in pairs.chain([first]) {
+                    listing.rest(is("replace(metadata, ?, '') <> metadata", pair));
+                }
+                if let Some(status) = filter.status {
+                    listing.rest(is("status = ?", status.as_str()));
+                }
+                listing
+            }
+        };
+        if let Some(model) = &filter.model {
+            if filter.metadata.is_empty() {
+                // The window is wide: only the index is walked over, and whole rows are read of what is in it.
+                listing = listing.whole("source, status, key", OF_STATUS);
+            }
+            listing.rest(is("model = ?", model.as_str()));
         }
-        let (sql, values) = conditions.query(&format!("SELECT {ROW} FROM tasks"), "key", filter.limit);
-        let rows = self.fetch(sql, values).await?;
-        let items = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
-        Ok(Page::cut(items, filter.limit, |task| task.key.to_string()))
+        listing.page(self, filter.limit, read, |task| task.key.to_string()).await
     }
+
+    /// The sources along which a list is walked: those that the table has rows of, and the caller sees.
+    pub(super) async fn walked_sources(
+        &mut self,
+        table: &str,
+        scope: &Scope,
+        only: Option<&str>,
+    ) -> Result<Vec<String>> {
+        let mut sources = match only {
+            Some(source) => vec![source.to_owned()],
+            None => self.distinct(table, "source", "source IS NOT NULL").await?,
+        };
+        sources.retain(|source| scope.sees_source(source));
+        Ok(sources)
+    }
+
+    /// Keeps by which metadata tasks are found.
+    fn index_metadata(&mut self, tasks: &[&Task]) {
+        let pairs =
+            || tasks.iter().flat_map(|task| task.metadata.iter().map(move |(key, value)| (*task, pair(key, value))));
+        let given = Given::rows(pairs().count())
+            .text("source", pairs().map(|(task, _)| task.source.clone()))
+            .text("pair", pairs().map(|(_, pair)| indexed(&pair)))
+            .text("key", pairs().map(|(task, _)| task.key.as_str().to_owned()))
+            .text("task_id", pairs().map(|(task, _)| task.task_id.clone()));
+        self.bulk(
+            given,
+            "INSERT INTO task_metadata (source, pair, key, task_id) SELECT source, pair, key, task_id FROM given WHERE true
+             ON CONFLICT (source, pair, key) DO NOTHING",
+        );
+    }
+}
+
+/// So many characters of a pair are in the index: what PostgreSQL takes in an index entry is bounded.
+const INDEXED_CHARS: usize = 200;
+
+/// The tasks of the rows of `task_metadata` that were walked over.
+const OF_METADATA: &str =
+    "SELECT t.* FROM {} AS found CROSS JOIN tasks t WHERE t.source = found.source AND t.task_id = found.task_id";
+
+/// The tasks of the entries of `tasks_listed` that were walked over.
+const OF_STATUS: &str = "SELECT t.* FROM {} AS found CROSS JOIN tasks t
+    WHERE t.source = found.source AND t.status = found.status AND t.key = found.key";
+
+/// A pair of metadata as it stands in a task's JSON, which we wrote, without spaces: a pair is there exactly if this
+/// text is. Quotes within a value are escaped, so that a value cannot pass for a pair.
+fn pair(key: &str, value: &str) -> String {
+    let pair = json(&HashMap::from([(key, value)])).unwrap_or_default();
+    pair.trim_start_matches('{').trim_end_matches('}').to_owned()
+}
+
+/// What of a pair is in the index.
+fn indexed(pair: &str) -> String {
+    pair.chars().take(INDEXED_CHARS).collect()
 }
 
 /// The rows of `tasks`, column by column.

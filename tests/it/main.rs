@@ -28,6 +28,7 @@ mod first_run;
 mod interleave;
 mod kill;
 mod lease;
+mod lists;
 mod mail;
 mod outage;
 mod postgres;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use callboard::domain::access::Scope;
 use callboard::domain::callback::CallbackOutcome;
 use callboard::domain::clock::Timestamp;
 use callboard::domain::delivery::{DeliveryStatus, Settlement};
@@ -128,12 +129,12 @@ both! {
         tx.commit().await.unwrap();
 
         let mut tx = store.read().await.unwrap();
-        let kept = tx.callback(accepted.id.as_str()).await.unwrap().unwrap();
+        let kept = tx.callback(&Scope::All, accepted.id.as_str()).await.unwrap().unwrap();
         assert_eq!((kept.row.repeats, kept.row.repeated_at, kept.row.received_at), (2, Some(later(2)), START));
         assert_eq!((kept.query.as_str(), kept.headers.as_str(), kept.body), ("a=1", "[]", vec![0, 255, b'\'']));
-        assert!(tx.callback("cb_none").await.unwrap().is_none());
+        assert!(tx.callback(&Scope::All, "cb_none").await.unwrap().is_none());
         let list = async |tx: &mut callboard::store::Tx, filter| -> Vec<String> {
-            let page = tx.callbacks(&filter).await.unwrap();
+            let page = tx.callbacks(&Scope::All, &filter).await.unwrap();
             page.items.iter().map(|row| row.task_id.clone().unwrap()).collect()
         };
         let all = CallbackFilter { limit: 10, ..Default::default() };
@@ -141,7 +142,7 @@ both! {
         assert_eq!(list(&mut tx, CallbackFilter { outcome: Some(CallbackOutcome::Stale), ..all.clone() }).await, ["b"]);
         assert_eq!(list(&mut tx, CallbackFilter { task_id: Some("a".into()), ..all.clone() }).await, ["a"]);
         assert!(list(&mut tx, CallbackFilter { source: Some("nobody".into()), ..all.clone() }).await.is_empty());
-        let page = tx.callbacks(&CallbackFilter { limit: 1, ..Default::default() }).await.unwrap();
+        let page = tx.callbacks(&Scope::All, &CallbackFilter { limit: 1, ..Default::default() }).await.unwrap();
         assert_eq!(list(&mut tx, CallbackFilter { before: page.next, ..all }).await, ["a"]);
     }
 
@@ -159,7 +160,7 @@ both! {
             each.synced().await.unwrap();
         }
         let mut tx = store.read().await.unwrap();
-        assert!(tx.task("evolink", "t").await.unwrap().is_some() && tx.task("evolink", "u").await.unwrap().is_some());
+        assert!(tx.task(&Scope::All, "evolink", "t").await.unwrap().is_some() && tx.task(&Scope::All, "evolink", "u").await.unwrap().is_some());
     }
 
     async fn a_task_comes_back_as_it_was_saved(db: Db) {
@@ -177,8 +178,8 @@ both! {
         tx.commit().await.unwrap();
 
         let mut tx = store.read().await.unwrap();
-        assert_eq!(tx.task("evolink", "t").await.unwrap(), Some(changed));
-        assert_eq!(tx.task("evolink", "v").await.unwrap(), None);
+        assert_eq!(tx.task(&Scope::All, "evolink", "t").await.unwrap(), Some(changed));
+        assert_eq!(tx.task(&Scope::All, "evolink", "v").await.unwrap(), None);
         let all = TaskFilter { limit: 10, ..Default::default() };
         for (filter, expected) in [
             (all.clone(), &["u", "t"][..]),
@@ -191,7 +192,7 @@ both! {
             (TaskFilter { metadata: vec![("campaign".into(), "spring".into())], ..all.clone() }, &[]),
             (TaskFilter { before: Some(other.key.to_string()), ..all.clone() }, &["t"]),
         ] {
-            let page = tx.tasks(&filter).await.unwrap();
+            let page = tx.tasks(&Scope::All, &filter).await.unwrap();
             let ids: Vec<&str> = page.items.iter().map(|task| task.task_id.as_str()).collect();
             assert_eq!(ids, expected, "{filter:?}");
         }
@@ -209,9 +210,9 @@ both! {
         assert_eq!(database.texts("SELECT id FROM events ORDER BY seq").await[7], [made[7].id.to_string()]);
 
         let mut tx = store.read().await.unwrap();
-        let row = tx.event(made[3].id.as_str()).await.unwrap().unwrap();
+        let row = tx.event(&Scope::All, made[3].id.as_str()).await.unwrap().unwrap();
         assert_eq!((row.body.as_str(), row.kind, row.at), (made[3].body.as_str(), EventType::TaskCompleted, START));
-        assert!(tx.event("evt_none").await.unwrap().is_none());
+        assert!(tx.event(&Scope::All, "evt_none").await.unwrap().is_none());
         let all = EventFilter { limit: 500, ..Default::default() };
         for (filter, expected) in [
             (all.clone(), 301),
@@ -222,7 +223,7 @@ both! {
             (EventFilter { until: Some(later(5)), ..all.clone() }, 300),
             (EventFilter { before: Some(made[10].id.to_string()), ..all.clone() }, 10),
         ] {
-            let page = tx.events(&filter).await.unwrap();
+            let page = tx.events(&Scope::All, &filter).await.unwrap();
             assert_eq!((page.items.len(), page.next), (expected, None), "{filter:?}");
         }
         drop(tx);
@@ -266,7 +267,7 @@ both! {
         assert_eq!((attempts.len(), attempts[0].number, attempts[0].duration_ms), (1, 1, 12));
         assert_eq!((attempts[0].status_code, attempts[0].next_at), (Some(500), Some(later(40))));
         assert_eq!(attempts[0].response, [0, 1, 255]);
-        let row = tx.delivery(&ids[0]).await.unwrap().unwrap();
+        let row = tx.delivery(&Scope::All, &ids[0]).await.unwrap().unwrap();
         assert_eq!((row.status, row.due_at, row.attempts), (DeliveryStatus::Pending, Some(later(40)), 1));
         assert!(tx.retry(&ids[0], later(7)).await.unwrap());
         let ids = tx.claim("a", 5, later(7), &mine(later(30))).await.unwrap();
@@ -283,7 +284,7 @@ both! {
         let mut dead = settled(&ids[0], lease, settlement(DeliveryStatus::Dead, None));
         dead.attempt.as_mut().unwrap().number = 2;
         assert_eq!(tx.settle(&[dead], later(8)).await.unwrap(), 0);
-        let row = tx.delivery(&ids[0]).await.unwrap().unwrap();
+        let row = tx.delivery(&Scope::All, &ids[0]).await.unwrap().unwrap();
         assert_eq!((row.status, row.finished_at), (DeliveryStatus::Dead, Some(later(8))));
         tx.commit().await.unwrap();
     }
@@ -296,7 +297,7 @@ both! {
         tx.insert_tasks(&[&task]);
         tx.insert_tasks(&[&task]);
         assert!(tx.commit().await.unwrap_err().is_taken());
-        assert_eq!(store.read().await.unwrap().task("evolink", "t").await.unwrap(), None);
+        assert_eq!(store.read().await.unwrap().task(&Scope::All, "evolink", "t").await.unwrap(), None);
     }
 
     async fn deliveries_are_listed(db: Db) {
@@ -313,12 +314,12 @@ both! {
             (DeliveryFilter { destination: Some("a".into()), ..all.clone() }, 2),
             (DeliveryFilter { event_id: Some(event.id.to_string()), ..all.clone() }, 2),
         ] {
-            assert_eq!(tx.deliveries(&filter).await.unwrap().items.len(), expected, "{filter:?}");
+            assert_eq!(tx.deliveries(&Scope::All, &filter).await.unwrap().items.len(), expected, "{filter:?}");
         }
-        let page = tx.deliveries(&DeliveryFilter { limit: 2, ..Default::default() }).await.unwrap();
-        let rest = tx.deliveries(&DeliveryFilter { before: page.next, ..all }).await.unwrap();
+        let page = tx.deliveries(&Scope::All, &DeliveryFilter { limit: 2, ..Default::default() }).await.unwrap();
+        let rest = tx.deliveries(&Scope::All, &DeliveryFilter { before: page.next, ..all }).await.unwrap();
         assert_eq!((page.items.len(), rest.items.len(), rest.next), (2, 1, None));
-        assert!(tx.delivery("dlv_none").await.unwrap().is_none());
+        assert!(tx.delivery(&Scope::All, "dlv_none").await.unwrap().is_none());
     }
 
     async fn how_a_destination_fares_is_noted(db: Db) {
@@ -352,7 +353,7 @@ both! {
         assert_eq!(tx.backlog().await.unwrap(), [("a".into(), later(6))]);
         tx.disable("a", "answered 410", later(6)).await.unwrap();
         assert_eq!(tx.enable("a", false, later(7)).await.unwrap(), 1);
-        assert_eq!(tx.delivery(&in_hand[0]).await.unwrap().unwrap().status, DeliveryStatus::Pending);
+        assert_eq!(tx.delivery(&Scope::All, &in_hand[0]).await.unwrap().unwrap().status, DeliveryStatus::Pending);
         tx.commit().await.unwrap();
     }
 

@@ -16,6 +16,7 @@ use super::entry::{Entry, MadeBy, Opened, Reading};
 use super::receive::callback_path;
 use super::record::Recorder;
 use super::roster::{ActiveSource, LiveRoster, Roster};
+use crate::domain::access::Scope;
 use crate::domain::callback::INTENT_KEY;
 use crate::domain::clock::SharedClock;
 use crate::domain::id::IntentId;
@@ -157,9 +158,10 @@ impl Relay {
     ///
     /// # Errors
     /// Why it is not passed on.
-    pub fn admit(&self, asked: Asked) -> Result<Admitted, Refused> {
+    pub fn admit(&self, asked: Asked, scope: &Scope) -> Result<Admitted, Refused> {
         let roster = self.roster.now();
-        let active = roster.sources.get(&asked.source).ok_or(Refused::Unknown)?;
+        let active = roster.sources.get(&asked.source).filter(|active| scope.sees_source(&active.source.name));
+        let active = active.ok_or(Refused::Unknown)?;
         let base_url = active.source.base_url.as_deref();
         let base_url = base_url.ok_or_else(|| Refused::NoBaseUrl(asked.source.clone()))?;
         target(base_url, &asked.path, asked.query.as_deref())?;

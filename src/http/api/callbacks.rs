@@ -11,11 +11,12 @@ use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::list::{self, Query};
 use super::{Answer, view};
+use crate::domain::access::Right;
 use crate::domain::callback::CallbackOutcome;
 use crate::store::{CallbackFilter, KeptCallback};
 
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
-    auth::admin(&request, &services).await?;
+    let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
     let filters = ["outcome", "source", "task_id"];
     let query = Query::read(request.query_string(), "callbacks", &filters, &roster.url_key)?;
@@ -26,7 +27,7 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
         before: query.before.clone(),
         limit: query.limit,
     };
-    let page = services.store.read().await?.callbacks(&filter).await?;
+    let page = services.store.read().await?.callbacks(&caller.scope(&roster), &filter).await?;
     Ok(list::answer(page, "callbacks", &roster.url_key, view::callback))
 }
 
@@ -54,7 +55,8 @@ pub(super) async fn body(services: Data<Services>, request: HttpRequest, id: Pat
 }
 
 async fn find(services: &Services, request: &HttpRequest, id: &str) -> Result<KeptCallback, Problem> {
-    auth::admin(request, services).await?;
-    let found = services.store.read().await?.callback(id).await?;
+    let caller = auth::caller(request, services, Right::Read).await?;
+    let scope = caller.scope(&services.roster.now());
+    let found = services.store.read().await?.callback(&scope, id).await?;
     found.ok_or(Problem::NotFound("there is no callback with this id"))
 }

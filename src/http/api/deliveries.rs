@@ -10,13 +10,14 @@ use super::super::{Services, auth};
 use super::list::{self, Query};
 use super::post::once;
 use super::{Answer, view};
+use crate::domain::access::Right;
 use crate::domain::delivery::DeliveryStatus;
 use crate::store::DeliveryFilter;
 
 const NO_DELIVERY: Problem = Problem::NotFound("there is no delivery with this id");
 
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
-    auth::admin(&request, &services).await?;
+    let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
     let filters = ["status", "destination", "event_id"];
     let query = Query::read(request.query_string(), "deliveries", &filters, &roster.url_key)?;
@@ -27,14 +28,15 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
         before: query.before.clone(),
         limit: query.limit,
     };
-    let page = services.store.read().await?.deliveries(&filter).await?;
+    let page = services.store.read().await?.deliveries(&caller.scope(&roster), &filter).await?;
     Ok(list::answer(page, "deliveries", &roster.url_key, view::delivery))
 }
 
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Path<String>) -> Answer {
-    auth::admin(&request, &services).await?;
+    let caller = auth::caller(&request, &services, Right::Read).await?;
+    let scope = caller.scope(&services.roster.now());
     let mut tx = services.store.read().await?;
-    let row = tx.delivery(&id).await?.ok_or(NO_DELIVERY)?;
+    let row = tx.delivery(&scope, &id).await?.ok_or(NO_DELIVERY)?;
     let attempts: Vec<Value> = tx.attempts(std::slice::from_ref(&row.id)).await?.iter().map(view::attempt).collect();
     let mut delivery = view::delivery(&row);
     delivery["attempts_made"] = delivery["attempts"].take();
@@ -43,9 +45,9 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Pat
 }
 
 pub(super) async fn retry(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
-    once(&services, &request, body, async |tx, fields| {
+    once(&services, &request, body, Right::Manage, async |caller, tx, fields| {
         fields.end(&[])?;
-        let row = tx.delivery(&id).await?.ok_or(NO_DELIVERY)?;
+        let row = tx.delivery(&caller.scope(&services.roster.now()), &id).await?.ok_or(NO_DELIVERY)?;
         if tx.retry(&id, services.clock.now()).await? {
             return Ok((StatusCode::ACCEPTED, json!({"id": row.id, "status": DeliveryStatus::Pending})));
         }

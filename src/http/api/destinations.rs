@@ -5,13 +5,15 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
+use super::super::Services;
+use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
-use super::super::{Services, auth};
 use super::Answer;
 use super::list::{invalid, whole};
 use super::post::{Fields, once};
 use crate::channels::{CHANNELS, Channel, FieldKind, channel};
 use crate::config::value::name as check_name;
+use crate::domain::access::{Right, Scope};
 use crate::domain::destination::{CONCURRENCY_MAX, Destination, Settings};
 use crate::domain::pace::Rate;
 use crate::domain::signature::new_secret;
@@ -24,27 +26,35 @@ const COMMON: [&str; 5] = ["name", "team", "channel", "rate", "concurrency"];
 const NO_DESTINATION: Problem = Problem::NotFound("there is no destination of this name");
 
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
-    auth::admin(&request, &services).await?;
+    let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
+    let scope = caller.scope(&roster);
     let states = services.store.read().await?.destination_states().await?;
-    let mut targets: Vec<&Target> = roster.targets.values().collect();
+    let mut targets: Vec<&Target> =
+        roster.targets.values().filter(|target| scope.sees_destination(&target.destination.name)).collect();
     targets.sort_by(|a, b| a.destination.name.cmp(&b.destination.name));
     Ok(whole(targets.into_iter().map(|target| view(target, &states)).collect()))
 }
 
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, name: Path<String>) -> Answer {
-    auth::admin(&request, &services).await?;
+    let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
-    let target = roster.targets.get(name.as_str()).ok_or(NO_DESTINATION)?;
+    let target = find(&roster, &caller, &name)?;
     let states = services.store.read().await?.destination_states().await?;
     Ok(HttpResponse::Ok().json(view(target, &states)))
 }
 
+/// A destination that is there for the caller.
+fn find<'a>(roster: &'a Roster, caller: &Caller, name: &str) -> Result<&'a Target, Problem> {
+    let scope = caller.scope(roster);
+    roster.targets.get(name).filter(|_| scope.sees_destination(name)).ok_or(NO_DESTINATION)
+}
+
 pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
     let roster = services.roster.now();
-    let answer = once(&services, &request, body, async |tx, mut fields| {
+    let answer = once(&services, &request, body, Right::Manage, async |caller, tx, mut fields| {
         let now = services.clock.now();
-        let (destination, made) = read(&mut fields, &roster, &services)?;
+        let (destination, made) = read(&mut fields, &roster, &caller.scope(&roster), &services)?;
         fields.end(&known(made))?;
         let taken = || Problem::Conflict(format!("there is a destination `{}` already", destination.name));
         if roster.targets.contains_key(&destination.name) {
@@ -73,12 +83,13 @@ fn known(channel: &dyn Channel) -> Vec<&'static str> {
 fn read(
     fields: &mut Fields,
     roster: &Roster,
+    scope: &Scope,
     services: &Services,
 ) -> Result<(Destination, &'static dyn Channel), Problem> {
     let name = fields.needed("name")?;
     check_name(&name).map_err(|problem| invalid("name", problem))?;
     let team = fields.needed("team")?;
-    if !roster.teams.contains(&team) {
+    if !roster.teams.contains(&team) || !scope.sees_team(&team) {
         return Err(invalid("team", format!("there is no team `{team}`; make it with POST /api/v1/teams first")));
     }
     let word = fields.needed("channel")?;
@@ -146,9 +157,9 @@ fn view(target: &Target, states: &[DestinationState]) -> Value {
 }
 
 pub(super) async fn test(services: Data<Services>, request: HttpRequest, name: Path<String>) -> Answer {
-    auth::admin(&request, &services).await?;
+    let caller = auth::caller(&request, &services, Right::Manage).await?;
     let roster = services.roster.now();
-    let target = roster.targets.get(name.as_str()).ok_or(NO_DESTINATION)?;
+    let target = find(&roster, &caller, &name)?;
     let report = probe(target, services.delivery().timeout, services.clock.now()).await;
     Ok(HttpResponse::Ok().json(json!({
         "destination": target.destination.name,
@@ -166,10 +177,10 @@ pub(super) async fn enable(
     body: Payload,
 ) -> Answer {
     let roster = services.roster.now();
-    once(&services, &request, body, async |tx, mut fields| {
+    once(&services, &request, body, Right::Manage, async |caller, tx, mut fields| {
         let held = fields.text("held")?;
         fields.end(&["held"])?;
-        roster.targets.get(name.as_str()).ok_or(NO_DESTINATION)?;
+        find(&roster, caller, &name)?;
         let send = match held.as_deref() {
             None | Some("send") => true,
             Some("drop") => false,

@@ -6,26 +6,29 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::super::Services;
+use super::super::auth::{self, Caller};
 use super::super::callbacks::read;
 use super::super::problem::Problem;
-use super::super::{Services, auth};
 use super::list::invalid;
+use crate::domain::access::Right;
 use crate::domain::spelling::suggestion;
 use crate::store::{KeptAnswer, Tx};
 
 /// At most so many characters of an `Idempotency-Key`.
 const KEY_MAX: usize = 255;
 
-/// Runs `make` in one transaction for the administrator, and keeps its answer where the request has an
+/// Runs `make` in one transaction for a caller who has this right, and keeps its answer where the request has an
 /// `Idempotency-Key`; the same request again is given the kept answer, another one is refused.
 pub(super) async fn once(
     services: &Services,
     request: &HttpRequest,
     payload: Payload,
-    make: impl AsyncFnOnce(&mut Tx, Fields) -> Result<(StatusCode, Value), Problem>,
+    right: Right,
+    make: impl AsyncFnOnce(&Caller, &mut Tx, Fields) -> Result<(StatusCode, Value), Problem>,
 ) -> Result<HttpResponse, Problem> {
-    auth::admin(request, services).await?;
-    let key = idempotency_key(request)?;
+    let caller = auth::caller(request, services, right).await?;
+    let key = idempotency_key(request, &caller)?;
     let body = read(payload, services.config.server.max_body).await?;
     let fingerprint = hash(&[request.path().as_bytes(), &body]);
     let now = services.clock.now();
@@ -35,7 +38,7 @@ pub(super) async fn once(
     {
         return again(kept, &fingerprint);
     }
-    let (status, value) = make(&mut tx, Fields::read(&body)?).await?;
+    let (status, value) = make(&caller, &mut tx, Fields::read(&body)?).await?;
     let text = value.to_string();
     if let Some(key) = key {
         let kept = KeptAnswer { request: fingerprint, status: status.as_u16(), body: text.clone() };
@@ -60,12 +63,14 @@ fn again(kept: KeptAnswer, fingerprint: &str) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::build(status).content_type("application/json").body(kept.body))
 }
 
-fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
+/// What the answer is kept under: two callers may use the same word.
+fn idempotency_key(request: &HttpRequest, caller: &Caller) -> Result<Option<String>, Problem> {
     let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
     let text = value.to_str().ok().filter(|text| !text.is_empty() && text.len() <= KEY_MAX);
     let text =
         text.ok_or_else(|| invalid("Idempotency-Key", format!("it must be 1 to {KEY_MAX} visible characters")))?;
-    Ok(Some(hash(&[text.as_bytes()])))
+    let key_id = caller.key_id.as_deref().unwrap_or_default();
+    Ok(Some(hash(&[key_id.as_bytes(), text.as_bytes()])))
 }
 
 fn hash(parts: &[&[u8]]) -> String {

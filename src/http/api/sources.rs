@@ -9,15 +9,18 @@ use super::super::{Services, auth};
 use super::Answer;
 use super::list::whole;
 use crate::config::value::duration_text;
+use crate::domain::access::Right;
 use crate::domain::task::Metadata;
 use crate::flow::receive::callback_path;
 use crate::flow::roster::ActiveSource;
 use crate::store::SourceState;
 
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
-    auth::admin(&request, &services).await?;
+    let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
-    let mut sources: Vec<&ActiveSource> = roster.sources.values().collect();
+    let scope = caller.scope(&roster);
+    let mut sources: Vec<&ActiveSource> =
+        roster.sources.values().filter(|active| scope.sees_source(&active.source.name)).collect();
     sources.sort_by(|a, b| a.source.name.cmp(&b.source.name));
     let states = services.store.read().await?.source_states().await?;
     let state = |name: &str| states.iter().find(|state| state.name == name);
@@ -25,13 +28,17 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
 }
 
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, name: Path<String>) -> Answer {
-    auth::admin(&request, &services).await?;
+    let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
-    let active = roster.sources.get(name.as_str()).ok_or(Problem::NotFound("there is no source of this name"))?;
+    let scope = caller.scope(&roster);
+    let active = roster.sources.get(name.as_str()).filter(|active| scope.sees_source(&active.source.name));
+    let active = active.ok_or(Problem::NotFound("there is no source of this name"))?;
     let state = services.store.read().await?.source_state(&active.source.name).await?;
     let mut shown = view(active, state.as_ref());
     let path = callback_path(&roster, &active.source.name, &Metadata::new()).unwrap_or_default();
-    shown["callback_url"] = json!(format!("{}{path}", services.config.base_url()));
+    // Who has it can post callbacks: it is for those who put it into requests.
+    let shows = caller.role.has(Right::Manage);
+    shown["callback_url"] = json!(shows.then(|| format!("{}{path}", services.config.base_url())));
     Ok(HttpResponse::Ok().json(shown))
 }
 

@@ -10,6 +10,7 @@ use super::super::{Services, auth};
 use super::Answer;
 use super::list::{invalid, whole};
 use super::post::{Fields, once};
+use crate::domain::access::{Right, Scope};
 use crate::domain::event::EventType;
 use crate::domain::filter::Filter;
 use crate::domain::id::SubscriptionId;
@@ -20,12 +21,14 @@ use crate::flow::roster::Roster;
 const FIELDS: [&str; 4] = ["destination", "events", "sources", "where"];
 
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
-    auth::admin(&request, &services).await?;
+    let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
+    let scope = caller.scope(&roster);
     Ok(whole(
         roster
             .subscriptions
             .iter()
+            .filter(|subscription| scope.sees_destination(&subscription.destination))
             .map(|subscription| view(subscription, roster.faults.of(&subscription.id)))
             .collect(),
     ))
@@ -33,9 +36,9 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
 
 pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
     let roster = services.roster.now();
-    let answer = once(&services, &request, body, async |tx, fields| {
+    let answer = once(&services, &request, body, Right::Manage, async |caller, tx, fields| {
         let now = services.clock.now();
-        let made = read(fields, &roster, SubscriptionId::new(now))?;
+        let made = read(fields, &roster, &caller.scope(&roster), SubscriptionId::new(now))?;
         tx.insert_subscription(&made, now).await?;
         Ok((StatusCode::CREATED, view(&made, None)))
     })
@@ -44,10 +47,11 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
     Ok(answer)
 }
 
-fn read(mut fields: Fields, roster: &Roster, id: SubscriptionId) -> Result<Subscription, Problem> {
+fn read(mut fields: Fields, roster: &Roster, scope: &Scope, id: SubscriptionId) -> Result<Subscription, Problem> {
     let destination = fields.needed("destination")?;
-    let target =
-        roster.targets.get(&destination).ok_or_else(|| unknown("destination", &destination, roster.targets.keys()))?;
+    let seen = || roster.targets.keys().filter(|name| scope.sees_destination(name));
+    let target = roster.targets.get(&destination).filter(|_| scope.sees_destination(&destination));
+    let target = target.ok_or_else(|| unknown("destination", &destination, seen()))?;
     let events = match fields.texts("events")? {
         None => EventType::DEFAULT.to_vec(),
         Some(words) => words.iter().map(|word| event_type(word)).collect::<Result<_, _>>()?,
@@ -58,7 +62,8 @@ fn read(mut fields: Fields, roster: &Roster, id: SubscriptionId) -> Result<Subsc
     let sources = fields.texts("sources")?;
     for name in sources.iter().flatten() {
         let visible = roster.sources.get(name).filter(|active| active.source.is_visible_to(&target.destination.team));
-        visible.ok_or_else(|| unknown("sources", name, roster.sources.keys()))?;
+        let seen = || roster.sources.keys().filter(|name| scope.sees_source(name));
+        visible.ok_or_else(|| unknown("sources", name, seen()))?;
     }
     let filter = fields.text("where")?.as_deref().map(Filter::compile).transpose();
     let filter = filter.map_err(|problem| invalid("where", problem.to_string()))?;

@@ -13,6 +13,7 @@ use super::list::{self, Query, invalid};
 use super::post::once;
 use super::{Answer, view};
 use crate::config::value::duration;
+use crate::domain::access::{Right, Scope};
 use crate::domain::callback::{METADATA_BYTES_MAX, METADATA_KEYS_MAX};
 use crate::domain::clock::Timestamp;
 use crate::domain::spelling::suggestion;
@@ -26,7 +27,7 @@ const SHOWN: usize = 250;
 const SHOWN_OF_POLLS: i64 = 250;
 
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
-    auth::admin(&request, &services).await?;
+    let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
     let filters = ["source", "status", "model", "since", "until", "metadata."];
     let query = Query::read(request.query_string(), "tasks", &filters, &roster.url_key)?;
@@ -40,25 +41,28 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
         before: query.before.clone(),
         limit: query.limit,
     };
-    let page = services.store.read().await?.tasks(&filter).await?;
+    let page = services.store.read().await?.tasks(&caller.scope(&roster), &filter).await?;
     Ok(list::answer(page, "tasks", &roster.url_key, view::task))
 }
 
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, path: Path<(String, String)>) -> Answer {
-    auth::admin(&request, &services).await?;
+    let caller = auth::caller(&request, &services, Right::Read).await?;
+    let scope = caller.scope(&services.roster.now());
     let (source, task_id) = path.into_inner();
     let mut tx = services.store.read().await?;
-    let task = tx.task(&source, &task_id).await?.ok_or(Problem::NotFound("there is no such task at this source"))?;
+    let task =
+        tx.task(&scope, &source, &task_id).await?.ok_or(Problem::NotFound("there is no such task at this source"))?;
     let mut shown = view::task(&task);
-    shown["timeline"] = Value::Array(timeline(&mut tx, &source, &task_id).await?);
+    shown["timeline"] = Value::Array(timeline(&mut tx, &scope, &source, &task_id).await?);
     Ok(HttpResponse::Ok().json(shown))
 }
 
 pub(super) async fn register(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
     let roster = services.roster.now();
-    let answer = once(&services, &request, body, async |tx, mut fields| {
+    let answer = once(&services, &request, body, Right::Submit, async |caller, tx, mut fields| {
+        let scope = caller.scope(&roster);
         let registration = Registration {
-            source: source(fields.needed("source")?, &roster)?,
+            source: source(fields.needed("source")?, &roster, &scope)?,
             task_id: task_id(fields.needed("task_id")?)?,
             metadata: metadata(fields.value("metadata"))?,
             expect_within: expect_within(fields.text("expect_within")?)?,
@@ -67,7 +71,7 @@ pub(super) async fn register(services: Data<Services>, request: HttpRequest, bod
         let (source, task_id) = (registration.source.clone(), registration.task_id.clone());
         flow_register(tx, &roster, registration, services.clock.now()).await?;
         tx.flush().await?;
-        let task = tx.task(&source, &task_id).await?.ok_or(Problem::NotFound("there is no such task"))?;
+        let task = tx.task(&scope, &source, &task_id).await?.ok_or(Problem::NotFound("there is no such task"))?;
         Ok((StatusCode::CREATED, view::task(&task)))
     })
     .await?;
@@ -75,10 +79,11 @@ pub(super) async fn register(services: Data<Services>, request: HttpRequest, bod
     Ok(answer)
 }
 
-fn source(name: String, roster: &Roster) -> Result<String, Problem> {
-    let known = roster.sources.keys().map(String::as_str);
+fn source(name: String, roster: &Roster, scope: &Scope) -> Result<String, Problem> {
+    let known = roster.sources.keys().map(String::as_str).filter(|name| scope.sees_source(name));
     let unknown = || invalid("source", format!("there is no source `{name}`; {}", suggestion(&name, known)));
-    if roster.sources.contains_key(&name) { Ok(name.clone()) } else { Err(unknown()) }
+    let is_known = roster.sources.contains_key(&name) && scope.sees_source(&name);
+    if is_known { Ok(name.clone()) } else { Err(unknown()) }
 }
 
 fn task_id(text: String) -> Result<String, Problem> {
@@ -126,13 +131,13 @@ async fn push_deliveries(
 }
 
 /// Each callback, poll, forward, event, delivery and attempt of a task, oldest first.
-async fn timeline(tx: &mut Tx, source: &str, task_id: &str) -> Result<Vec<Value>, Problem> {
+async fn timeline(tx: &mut Tx, scope: &Scope, source: &str, task_id: &str) -> Result<Vec<Value>, Problem> {
     let (source, task_id) = (Some(source.to_owned()), Some(task_id.to_owned()));
     let mut entries: Vec<Entry> = Vec::new();
     let callbacks =
         CallbackFilter { source: source.clone(), task_id: task_id.clone(), limit: SHOWN, ..Default::default() };
     let mut handed_on = Vec::new();
-    for row in tx.callbacks(&callbacks).await?.items {
+    for row in tx.callbacks(scope, &callbacks).await?.items {
         handed_on.push(row.id.to_string());
         entries.push((row.received_at, 0, json!({"kind": "callback", "callback": view::callback(&row)})));
     }
@@ -146,11 +151,11 @@ async fn timeline(tx: &mut Tx, source: &str, task_id: &str) -> Result<Vec<Value>
     push_deliveries(tx, &forwards, &mut entries, |row| json!({"kind": "forward", "forward": view::forward(row)}))
         .await?;
     let events = EventFilter { source, task_id, limit: SHOWN, ..Default::default() };
-    for event in tx.events(&events).await?.items {
+    for event in tx.events(scope, &events).await?.items {
         let about = json!({"kind": "event", "event_id": event.id, "type": event.kind.as_str()});
         entries.push((event.at, 1, about));
         let deliveries = DeliveryFilter { event_id: Some(event.id), limit: SHOWN, ..Default::default() };
-        let deliveries = tx.deliveries(&deliveries).await?.items;
+        let deliveries = tx.deliveries(scope, &deliveries).await?.items;
         push_deliveries(
             tx,
             &deliveries,

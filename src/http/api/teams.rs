@@ -11,14 +11,18 @@ use super::Answer;
 use super::list::{invalid, whole};
 use super::post::once;
 use crate::config::value::name as check_name;
+use crate::domain::access::Right;
 
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
-    auth::admin(&request, &services).await?;
-    Ok(whole(services.roster.now().teams.iter().map(|name| json!({"name": name})).collect()))
+    let caller = auth::caller(&request, &services, Right::Read).await?;
+    let roster = services.roster.now();
+    let scope = caller.scope(&roster);
+    let seen = roster.teams.iter().filter(|name| scope.sees_team(name));
+    Ok(whole(seen.map(|name| json!({"name": name})).collect()))
 }
 
 pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
-    let answer = once(&services, &request, body, async |tx, mut fields| {
+    let answer = once(&services, &request, body, Right::Administer, async |_, tx, mut fields| {
         let name = fields.needed("name")?;
         fields.end(&["name"])?;
         check_name(&name).map_err(|problem| invalid("name", problem))?;
