@@ -99,10 +99,10 @@ impl Client {
         let passed = opened.map_err(|error| Broken::Gone(self.unreached(&error)))?;
         match passed.status {
             200 => Ok(passed),
-            status @ (429 | 500..) => Err(Broken::Gone(anyhow!("{} answers {status}", self.base()).into())),
             status => {
                 let body = beginning(passed).await;
-                Err(Broken::Refused(self.refused(&Answer { status, retry_after: None, body })))
+                let refused = self.refused(&Answer { status, retry_after: None, body });
+                Err(if matches!(status, 429 | 500..) { Broken::Gone(refused) } else { Broken::Refused(refused) })
             }
         }
     }

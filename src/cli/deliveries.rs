@@ -16,7 +16,7 @@ use crate::domain::delivery::DeliveryStatus;
 /// List who is told what, show one delivery with its attempts, or try one again
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  callboard deliveries --status dead\n  callboard deliveries show del_0199…\n  callboard deliveries retry del_0199…"
+    after_help = "Example:\n  callboard deliveries --status dead\n  callboard deliveries show dlv_0199…\n  callboard deliveries retry dlv_0199…"
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -33,7 +33,7 @@ enum What {
     #[command(after_help = "Example:\n  callboard deliveries list --destination ads-slack --status pending --watch")]
     List(List),
     /// Show one with its attempts
-    #[command(after_help = "Example:\n  callboard deliveries show del_0199…")]
+    #[command(after_help = "Example:\n  callboard deliveries show dlv_0199…")]
     Show {
         /// The delivery's id
         id: String,
@@ -43,7 +43,7 @@ enum What {
     },
     /// Try one again now, with its whole schedule before it
     #[command(
-        after_help = "Example:\n  callboard deliveries retry del_0199…\n\nMany at once: callboard replay --since 1d --delivery-status dead"
+        after_help = "Example:\n  callboard deliveries retry dlv_0199…\n\nMany at once: callboard replay --since 1d --delivery-status dead"
     )]
     Retry {
         /// The delivery's id

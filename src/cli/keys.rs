@@ -12,10 +12,8 @@ use super::table::{Column, age, cell, fields};
 use super::{Done, Failure, console};
 use crate::config::Env;
 use crate::config::value::positive;
+use crate::domain::access::Role;
 use crate::domain::clock::{Clock, SystemClock};
-
-/// The roles of contract §6.
-const ROLES: [&str; 4] = ["admin", "manage", "read", "relay"];
 
 /// Make, list and revoke API keys
 #[derive(clap::Args)]
@@ -40,7 +38,7 @@ enum What {
         #[arg(long)]
         name: String,
         /// What it may do
-        #[arg(long, value_parser = PossibleValuesParser::new(ROLES))]
+        #[arg(long, value_parser = PossibleValuesParser::new(Role::ALL.map(Role::as_str)))]
         role: String,
         /// The team that it is for; the role admin has none
         #[arg(long, required_if_eq_any = [("role", "manage"), ("role", "read"), ("role", "relay")])]
