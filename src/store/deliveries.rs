@@ -293,8 +293,8 @@ impl Tx {
     /// `None` where they are looked for among all. Those that wait are few, or else the newest.
     async fn walked_by(&mut self, status: DeliveryStatus) -> Result<Option<&'static str>> {
         match status {
-            DeliveryStatus::Held => Ok(Some("status IN ('held', 'dead') AND status = 'held'")),
-            DeliveryStatus::Dead => Ok(Some("status IN ('held', 'dead') AND status = 'dead'")),
+            DeliveryStatus::Held => Ok(Some("status = 'held'")),
+            DeliveryStatus::Dead => Ok(Some("status = 'dead'")),
             DeliveryStatus::Delivered => Ok(None),
             DeliveryStatus::Pending => {
                 let few =

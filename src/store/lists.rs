@@ -9,7 +9,7 @@ use super::row::{Row, Value, values};
 use super::tx::Tx;
 
 /// So many rows are looked at for one page where no index knows the filter.
-pub(super) const WINDOW: usize = 2000;
+pub(super) const WINDOW: usize = 1000;
 /// So many walks go into one statement: SQLite takes 500 parts of a compound query.
 const WALKS: usize = 100;
 
