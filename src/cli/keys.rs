@@ -40,8 +40,8 @@ enum What {
         /// What it may do
         #[arg(long, value_parser = PossibleValuesParser::new(Role::ALL.map(Role::as_str)))]
         role: String,
-        /// The team that it is for; the role admin has none
-        #[arg(long, required_if_eq_any = [("role", "manage"), ("role", "read"), ("role", "relay")])]
+        /// The team that it is for [default: that of the key in use]; the role admin has none
+        #[arg(long)]
         team: Option<String>,
         /// When it ends, from now [default: never]
         #[arg(long, value_name = "DURATION", value_parser = positive)]

@@ -19,6 +19,7 @@ mod cli_backup;
 mod cli_listen;
 mod cli_read;
 mod cli_replay;
+mod cli_settings;
 mod confirm;
 mod database;
 mod demo;
