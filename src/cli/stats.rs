@@ -14,7 +14,7 @@ use crate::config::Env;
 /// What became of the tasks of each source and model: how many, how well, how fast.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  callboard stats\n  callboard stats --source evolink --since 7d --by day\n\nTimes are from submission to result (GENERATION) and from the provider's result to our receipt (CALLBACK), each as\nmedian / 95th percentile. POLLED is how many ends were learned by asking. Without --since: the last 30 days."
+    after_help = "Example:\n  callboard stats\n  callboard stats --source evolink --since 7d --by day\n\nTimes are from submission to result (GENERATION) and from the provider's result to our receipt (CALLBACK), each as\nmedian / 95th percentile. POLLED is the share of ends that were learned by asking. Without --since: the last 30 days."
 )]
 pub(super) struct Arguments {
     /// Of this source
@@ -50,7 +50,7 @@ const COLUMNS: &[Column] = &[
     Column::new("SUCCESS", |row, _| share(row, "/success_rate")),
     Column::new("GENERATION", |row, _| pair(row, "/generation_ms")),
     Column::new("CALLBACK", |row, _| pair(row, "/callback_delay_ms")),
-    Column::new("POLLED", |row, _| cell(row, "/needed_poll")),
+    Column::new("POLLED", |row, _| share(row, "/needed_poll")),
     Column::new("DISPUTED", |row, _| cell(row, "/disputed")),
     Column::new("CONFLICTS", |row, _| cell(row, "/conflicts")),
     Column::new("CREDITS", |row, _| cell(row, "/credits")),

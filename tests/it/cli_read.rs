@@ -122,12 +122,12 @@ fn one_thing_is_shown_with_what_happened_to_it() {
     }
     assert_eq!(json(&place, &service, &["events", "show", event])["id"], event);
     // The answer's end may be written a moment later than what is said of it.
-    let shown = loop {
-        let shown = ask(&place, &service, &["deliveries", "show", delivery]).out;
-        if shown.contains("try 1") {
-            break shown;
-        }
-    };
+    let begun = std::time::Instant::now();
+    let mut shown = String::new();
+    while !shown.contains("try 1") {
+        assert!(begun.elapsed() < PATIENCE, "{shown}");
+        shown = ask(&place, &service, &["deliveries", "show", delivery]).out;
+    }
     assert!(shown.contains("try 1 delivered, HTTP 200, in ") && shown.contains("thank\u{FFFD}[2J you"), "{shown}");
     let shown = ask(&place, &service, &["tasks", "show", "evolink", "task-1"]).out;
     let kinds = ["callback", "event", "delivery", "attempt"];
