@@ -29,6 +29,7 @@ mod reach;
 mod replay;
 mod restore;
 mod secret;
+mod rest;
 mod send;
 mod serve;
 mod settings;

@@ -20,4 +20,8 @@ pub mod register;
 pub mod relay;
 pub mod replay;
 pub mod roster;
+pub mod rotate;
+pub mod secrets;
+pub mod sweep;
+pub mod uses;
 pub mod write;

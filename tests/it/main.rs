@@ -11,6 +11,7 @@
     reason = "a test may fail where it likes, and is a client, a peer and an operator of the service"
 )]
 
+mod access;
 mod api;
 mod app;
 mod ask;
@@ -29,6 +30,7 @@ mod end_to_end;
 mod endpoint;
 mod first_run;
 mod interleave;
+mod keys;
 mod kill;
 mod lease;
 mod lists;
@@ -43,6 +45,8 @@ mod relay_bytes;
 mod relay_process;
 mod scene;
 mod schema;
+mod sealed;
+mod settings;
 mod signed;
 mod simulator;
 mod simulator_asked;
@@ -52,6 +56,7 @@ mod stop;
 mod store;
 mod store_cost;
 mod store_intents;
+mod store_settings;
 mod store_watches;
 mod subscribe;
 mod tls;

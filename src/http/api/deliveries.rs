@@ -47,8 +47,12 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Pat
 pub(super) async fn retry(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
     once(&services, &request, body, Right::Manage, async |caller, tx, fields| {
         fields.end(&[])?;
-        let row = tx.delivery(&caller.scope(&services.roster.now()), &id).await?.ok_or(NO_DELIVERY)?;
-        if tx.retry(&id, services.clock.now()).await? {
+        let (roster, now) = (services.roster.now(), services.clock.now());
+        let row = tx.delivery(&caller.scope(&roster), &id).await?.ok_or(NO_DELIVERY)?;
+        if tx.retry(&id, now).await? {
+            let team = roster.targets.get(&row.destination).map(|target| target.destination.team.as_str());
+            let by = team.map_or_else(|| caller.actor(), |team| caller.actor().for_team(team));
+            tx.audit(&by, "delivery.retry", &id, Some(json!({"destination": row.destination})), now);
             return Ok((StatusCode::ACCEPTED, json!({"id": row.id, "status": DeliveryStatus::Pending})));
         }
         Err(Problem::Conflict(match row.status {

@@ -1,15 +1,15 @@
 //! Subscriptions.
 
-use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
 use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::Answer;
 use super::list::{invalid, whole};
-use super::post::{Fields, once};
+use super::post::{Change, Fields, settings};
 use crate::domain::access::{Right, Scope};
 use crate::domain::event::EventType;
 use crate::domain::filter::Filter;
@@ -17,6 +17,7 @@ use crate::domain::id::SubscriptionId;
 use crate::domain::spelling::suggestion;
 use crate::domain::subscription::Subscription;
 use crate::flow::roster::Roster;
+use crate::store::Tx;
 
 const FIELDS: [&str; 4] = ["destination", "events", "sources", "where"];
 
@@ -34,17 +35,69 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     ))
 }
 
-pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
+pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Path<String>) -> Answer {
+    let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
-    let answer = once(&services, &request, body, Right::Manage, async |caller, tx, fields| {
-        let now = services.clock.now();
-        let made = read(fields, &roster, &caller.scope(&roster), SubscriptionId::new(now))?;
-        tx.insert_subscription(&made, now).await?;
+    let subscription = find(&roster, &caller.scope(&roster), &id)?;
+    Ok(HttpResponse::Ok().json(view(subscription, roster.faults.of(&subscription.id))))
+}
+
+/// A subscription that is there for the caller.
+fn find<'a>(roster: &'a Roster, scope: &Scope, id: &str) -> Result<&'a Subscription, Problem> {
+    let found = roster.subscriptions.iter().find(|subscription| subscription.id.as_str() == id);
+    let seen = found.filter(|subscription| scope.sees_destination(&subscription.destination));
+    seen.ok_or(Problem::NotFound("there is no subscription with this id"))
+}
+
+/// One that was made at run time.
+fn changeable<'a>(change: &'a Change, id: &str) -> Result<&'a Subscription, Problem> {
+    let subscription = find(&change.roster, &change.scope, id)?;
+    if subscription.from_file {
+        return Err(Problem::Conflict(format!("the subscription `{id}` is declared in the file: change it there")));
+    }
+    Ok(subscription)
+}
+
+fn team<'a>(roster: &'a Roster, subscription: &Subscription) -> Option<&'a str> {
+    roster.targets.get(&subscription.destination).map(|target| target.destination.team.as_str())
+}
+
+pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
+    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+        let made = read(fields, &change.roster, &change.scope, SubscriptionId::new(change.now))?;
+        tx.insert_subscription(&made, change.now).await?;
+        note(change, tx, "subscription.create", &made);
         Ok((StatusCode::CREATED, view(&made, None)))
     })
-    .await?;
-    services.settings_changed().await;
-    Ok(answer)
+    .await
+}
+
+pub(super) async fn update(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
+    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+        let before = changeable(change, &id)?;
+        fields.unchanged("id", &id)?;
+        let made = read(fields, &change.roster, &change.scope, before.id.clone())?;
+        tx.update_subscription(&made).await?;
+        note(change, tx, "subscription.update", &made);
+        Ok((StatusCode::OK, view(&made, change.roster.faults.of(&made.id))))
+    })
+    .await
+}
+
+pub(super) async fn delete(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
+    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+        fields.end(&[])?;
+        let before = changeable(change, &id)?;
+        tx.delete_subscription(&id).await?;
+        note(change, tx, "subscription.delete", before);
+        Ok((StatusCode::NO_CONTENT, Value::Null))
+    })
+    .await
+}
+
+fn note(change: &Change, tx: &mut Tx, action: &str, subscription: &Subscription) {
+    let detail = json!({"destination": subscription.destination, "sources": subscription.sources});
+    change.audit(tx, action, subscription.id.as_str(), team(&change.roster, subscription), Some(detail));
 }
 
 fn read(mut fields: Fields, roster: &Roster, scope: &Scope, id: SubscriptionId) -> Result<Subscription, Problem> {
