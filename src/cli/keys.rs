@@ -9,13 +9,13 @@ use super::client::Query;
 use super::list::{Listing, Paging, print_one};
 use super::reach::Reach;
 use super::table::{Column, age, cell, fields};
-use super::{Done, Failure, console};
+use super::{Done, Failure, console, rotate};
 use crate::config::Env;
 use crate::config::value::positive;
 use crate::domain::access::Role;
 use crate::domain::clock::{Clock, SystemClock};
 
-/// Make, list and revoke API keys
+/// Make, list and revoke API keys; change the key that seals secrets
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  callboard keys create --name ci --role read --team ads --expires-in 90d\n  callboard keys list\n  callboard keys revoke key_0199…"
@@ -65,6 +65,11 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Seal every secret in the database anew with a new key
+    #[command(
+        after_help = "Example:\n  callboard keys rotate-secrets\n\nIt works on the database of the configuration here. With SQLite stop the service first: a new key is made in\ncallboard.secrets. With CALLBOARD_SECRETS_KEY put a new key before the old one (NEW,OLD), start every instance with both,\nrun this, then take the old one out."
+    )]
+    RotateSecrets,
     /// End a key at once
     #[command(after_help = "Example:\n  callboard keys revoke key_0199…")]
     Revoke {
@@ -118,6 +123,7 @@ pub(super) async fn run(arguments: Arguments, file: Option<PathBuf>, env: &Env) 
             let text = arguments.reach.client(file, env)?.get(&["keys", &id], &Query::new()).await?;
             print_one(&text, json, |text| fields(text, &[]));
         }
+        What::RotateSecrets => rotate::run(file, env).await?,
         What::Revoke { id } => {
             arguments.reach.client(file, env)?.delete(&["keys", &id]).await?;
             console::say(&format!("{id} is revoked"));

@@ -13,8 +13,8 @@
 //!
 //! A state that must not exist is forbidden by the schema, not by care.
 
-mod backup;
 mod audit;
+mod backup;
 mod callbacks;
 mod deliveries;
 mod destinations;
@@ -47,8 +47,8 @@ use std::time::Duration;
 
 use sqlx::{PgPool, SqlitePool};
 
-pub use backup::{Contents, copy_sqlite, inspect_sqlite};
 pub use audit::{Actor, AuditFilter, AuditRow};
+pub use backup::{Contents, copy_sqlite, inspect_sqlite};
 pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback};
 pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Forwarded, Lease, NewDelivery};
 pub use destinations::DestinationState;
@@ -62,7 +62,7 @@ pub use log::Handed;
 pub use open::{SQLITE_VERSION_MIN, lock_sqlite};
 pub use polls::{NewPoll, PollRow};
 pub use reseal::Place;
-pub use sealed::{SealFile, seal_beside, seal_file};
+pub use sealed::{SealFile, renew_seal_beside, seal_beside, seal_file};
 pub use secrets::{KeptSecret, Use, closed};
 pub use settle::{AttemptRow, NewAttempt, Settled};
 pub use sources::SourceState;

@@ -172,7 +172,7 @@ fn a_key_is_not_made_where_nobody_could_read_it() {
 fn a_callback_is_read_again_and_the_statistics_have_its_end() {
     let place = Place::new();
     let service = serve(&place);
-    assert_eq!(service.post("evolink", b"{\"id\": 5}").status(), 422);
+    assert_eq!(service.post("evolink", b"no JSON").status(), 422);
     let quarantined = shown(&place, &service, &["callbacks", "--outcome", "quarantined"]);
     let id = quarantined[0]["id"].as_str().unwrap();
     let again = shown(&place, &service, &["callbacks", "reprocess", id]);
@@ -184,12 +184,38 @@ fn a_callback_is_read_again_and_the_statistics_have_its_end() {
         assert_eq!(service.post("evolink", &evolink(task)).status(), 200);
     }
     // Rolled up a moment later.
+    let begun = std::time::Instant::now();
     let mut rows = Value::Null;
     while rows[0]["tasks"]["completed"] != 2 {
+        assert!(begun.elapsed() < PATIENCE, "{rows}");
         rows = shown(&place, &service, &["stats", "--source", "evolink", "--by", "day"]);
     }
     let table = done(&place, &service, &["stats"]);
     let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
     assert!(table.starts_with("SOURCE  ") && row.contains(&"evolink") && row.contains(&"100.0%"), "{table}");
     service.stop();
+}
+
+#[test]
+fn secrets_are_sealed_anew_while_nobody_serves_them() {
+    let (place, sink) = (Place::new(), Sink::start(|_| Reply::Status(200)));
+    let service = serve(&place);
+    done(&place, &service, &["teams", "create", "ads"]);
+    webhook(&place, &service, "backend", &sink);
+    let Ran { code, err, .. } = place.run(&["keys", "rotate-secrets"]);
+    assert!(code == FAILED && err.contains("another `callboard serve` uses this database"), "{err}");
+    service.stop();
+    let before = place.read("callboard.secrets");
+    let Ran { code, out, err } = place.run(&["keys", "rotate-secrets"]);
+    assert_eq!(code, DONE, "{err}");
+    let after = place.read("callboard.secrets");
+    assert!(after.ends_with(&before) && after.lines().count() == 2, "the old one still opens older backups");
+    assert!(after.lines().all(|key| !out.contains(key)) && out.contains("sealed anew"), "{out}");
+    // Only the new one is needed for what is there.
+    place.write("callboard.secrets", format!("{}\n", after.lines().next().unwrap()));
+    let service = serve(&place);
+    done(&place, &service, &["destinations", "test", "backend"]);
+    assert!(sink.got.until_len(1)[0].request.header("webhook-signature").is_some());
+    service.stop();
+    assert_eq!(Place::new().run(&["keys", "rotate-secrets"]).code, WRONG, "there is no database");
 }
