@@ -18,11 +18,13 @@ use crate::domain::safe::Safe;
 use crate::domain::seal::Seal;
 use crate::egress::Egress;
 use crate::flow::dispatch::{Dispatcher, Parts};
+use crate::flow::janitor::Janitor;
 use crate::flow::notice::Notices;
 use crate::flow::poll::{self, Poller};
 use crate::flow::receive::Receiver;
 use crate::flow::record::{Recorder, Wakes};
 use crate::flow::relay::Relay;
+use crate::flow::roller::Roller;
 use crate::flow::roster::LiveRoster;
 use crate::flow::secrets::seal_plain;
 use crate::http::{AdminKey, Front, Services, routes, tls::Certificates};
@@ -187,6 +189,17 @@ impl App {
         Poller::new(self.asking.clone())
     }
 
+    /// A roller over the same parts, for whoever drives it by hand.
+    pub fn roller(&self) -> Roller {
+        Roller::new(self.services.store.clone(), self.life.clone())
+    }
+
+    /// A janitor over the same parts, for whoever drives it by hand.
+    pub fn janitor(&self) -> Janitor {
+        let Services { store, config, clock, .. } = &self.services;
+        Janitor::new(store.clone(), config.retention, Arc::clone(clock), self.life.clone())
+    }
+
     /// Serves until the process is told to stop; then finishes what is in flight within
     /// `server.shutdown_timeout`, and leaves the rest in the database for the next start.
     ///
@@ -198,6 +211,9 @@ impl App {
         poller.take_over().await?;
         let life = self.life.clone();
         let works = [watched(&life, dispatcher.run()), watched(&life, poller.run())];
+        // Nobody waits for these: where they fail they begin again, and the service goes on.
+        life.spawn(self.roller().run());
+        life.spawn(self.janitor().run());
         life.spawn(follow(Arc::clone(&self.parts.roster), life.clone()));
         self.serve().await?;
         for work in works {

@@ -28,6 +28,7 @@ mod asking;
 mod destinations;
 mod env;
 mod mistakes;
+mod retention;
 mod secrets;
 mod section;
 mod server;
@@ -89,6 +90,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// `[egress] allow`
     pub egress_allow: Vec<IpNet>,
+    /// `[retention]`
+    pub retention: Retention,
     /// `$CALLBOARD_SECRETS_KEY`: what seals the secrets in the database, the first of them; the others still open.
     pub secrets_keys: Vec<SealKey>,
     /// The line of every key in the file, by its path (`destinations.ads.url`, `subscriptions[1].where`).
@@ -144,8 +147,8 @@ impl Config {
         let email = server::email(root.section("email"));
         let delivery = server::delivery(root.section("delivery"));
         let egress_allow = server::egress(root.section("egress"));
+        let retention = retention::retention(root.section("retention"));
         let secrets_keys = secrets::keys(env);
-        root.lacks(&["retention"], "this build keeps everything and has no retention yet");
         root.finish();
 
         let (mut mistakes, lines) = reader.finish();
@@ -168,6 +171,7 @@ impl Config {
             email,
             delivery,
             egress_allow,
+            retention,
             secrets_keys,
             lines,
         })
@@ -282,4 +286,13 @@ pub struct Delivery {
     pub timeout: Duration,
     /// When it is tried again, and when a destination is given up.
     pub policy: RetryPolicy,
+}
+
+/// `[retention]`: how long what came in, and what was told, is kept; `None` is for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retention {
+    /// Callbacks, and what providers answered when they were asked.
+    pub callbacks: Option<Duration>,
+    /// Events of tasks that ended, with their deliveries and attempts, and what those tasks said.
+    pub events: Option<Duration>,
 }

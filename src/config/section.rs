@@ -103,14 +103,13 @@ pub(super) struct Section<'a> {
     /// Whether there is a table, so that something can be missing in it.
     written: bool,
     known: Vec<&'static str>,
-    lacking: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
     /// The whole file.
     pub(super) fn root(reader: &'a Reader<'a>, table: &'a Table) -> Self {
         let place = Place { path: String::new(), origin: Origin::Line(1) };
-        Self { reader, entries: table.entries(), place, written: true, known: Vec::new(), lacking: Vec::new() }
+        Self { reader, entries: table.entries(), place, written: true, known: Vec::new() }
     }
 
     /// The table in a node, or a mistake and an empty one.
@@ -119,13 +118,13 @@ impl<'a> Section<'a> {
             None => None,
             Some(Content::Table(table)) => {
                 let entries = table.entries();
-                return Self { reader, entries, place, written: true, known: Vec::new(), lacking: Vec::new() };
+                return Self { reader, entries, place, written: true, known: Vec::new() };
             }
             Some(Content::Given(_)) => Some("a table cannot be set by a variable: set its keys in the file".to_owned()),
             Some(other) => Some(format!("it is {}, and a table is needed here", describe(other))),
         };
         problem.into_iter().for_each(|problem| reader.wrong(&place, problem));
-        Self { reader, entries: &[], place, written: false, known: Vec::new(), lacking: Vec::new() }
+        Self { reader, entries: &[], place, written: false, known: Vec::new() }
     }
 
     /// Where mistakes go.
@@ -370,21 +369,9 @@ impl<'a> Section<'a> {
         named.collect()
     }
 
-    /// Refuses keys whose feature this build lacks.
-    pub(super) fn lacks(&mut self, keys: &[&'static str], why: &str) {
-        for entry in self.entries.iter().filter(|entry| keys.contains(&entry.key.as_str())) {
-            self.reader.wrong_but(&self.place_of(&entry.key, &entry.origin), why, "remove it");
-        }
-        self.lacking.extend(keys);
-    }
-
     /// Every key that was not asked for is unknown.
     pub(super) fn finish(self) {
-        let explained = |entry: &&Entry| {
-            let key = entry.key.as_str();
-            !self.known.contains(&key) && !self.lacking.contains(&key)
-        };
-        for entry in self.entries.iter().filter(explained) {
+        for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str())) {
             let what = match entry.node.content {
                 Content::Table(_) if self.place.path.is_empty() => "unknown section",
                 _ => "unknown key",

@@ -254,7 +254,17 @@ fn a_mistake_names_file_line_and_nearest_spelling() {
         ),
         ("[sever]", "c.toml:1: sever: unknown section; did you mean `server`?"),
         ("listen = 1", "c.toml:1: listen: unknown key; it can be `server`, `database`, `sources`, `destinations`"),
-        ("\n[retention]\nevents = '1d'", "c.toml:2: retention: this build keeps everything"),
+        (
+            "[retention]\nevents = '30'",
+            "retention.events: `30` is not a duration: write a number with ms, s, m, h or d",
+        ),
+        (
+            "[retention]\ncallbacks = 'off'",
+            "c.toml:2: retention.callbacks: `off` is not clear here: to keep everything",
+        ),
+        ("[retention]\nevents = '0s'", "it must be more than zero; to keep everything, write \"forever\""),
+        ("[retention]\nevents = 30", "it is a number without quotes: write a duration such as \"30d\", or \"forever\""),
+        ("[retention]\nevent = '1d'", "c.toml:2: retention.event: unknown key; did you mean `events`?"),
         ("[server]\nlisten = 8080", "c.toml:2: server.listen: it is a number without quotes: write an address such as"),
         ("[server]\nlisten = ':8080'", "write 0.0.0.0:8080 for every address"),
         ("[server]\nlisten = '${NONE}'", "c.toml:2: server.listen: the variable `NONE` is not set"),

@@ -16,6 +16,7 @@ pub mod id;
 pub mod observation;
 pub mod pace;
 pub mod retry;
+pub mod rollup;
 pub mod safe;
 pub mod seal;
 pub mod secret;

@@ -204,6 +204,9 @@ impl Dispatcher {
             ids = self.carry_out(&mut tx, orders, now).await?;
         }
         let claimed = tx.claimed(&ids).await?;
+        if claimed.len() < ids.len() {
+            tx.remove_orphans(&ids).await?;
+        }
         tx.commit().await?;
         for (ended, settled) in std::mem::take(&mut self.finished).iter().zip(&settled) {
             tell(&self.parts.notices, ended, settled);

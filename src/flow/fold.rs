@@ -1,7 +1,7 @@
 //! The fold: what a batch of messages makes of the tasks it speaks of. Plain code, no effects; the
 //! recorder loads the tasks before and writes the outcome after, in one transaction.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::entry::{Answered, Draft, Entry, Reading, tell};
 use super::forward::forward;
@@ -11,6 +11,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::event::{Event, EventType};
 use crate::domain::follow::{Followed, Turn};
 use crate::domain::id::{DeliveryId, EventId, PollId};
+use crate::domain::rollup::{Day, RollupKey};
 use crate::domain::task::{Observation, Status, Task};
 use crate::domain::watch::{Claim, LastPoll, Plan, Said};
 use crate::providers::api::Told;
@@ -60,6 +61,8 @@ pub struct Fold {
     pub contradictions: Vec<Contradiction>,
     /// Callbacks that claimed an end, now that it is known.
     pub judged: Vec<JudgedCallback>,
+    /// How many claims the provider denied, for the statistics.
+    pub disputed: BTreeMap<RollupKey, i64>,
     /// Answers of providers.
     pub polls: Vec<NewPoll>,
     /// Answers that said the same as the one before.
@@ -81,6 +84,7 @@ impl Fold {
             deliveries: Vec::new(),
             contradictions: Vec::new(),
             judged: Vec::new(),
+            disputed: BTreeMap::new(),
             polls: Vec::new(),
             polls_again: Vec::new(),
         }
@@ -254,6 +258,12 @@ impl Fold {
     }
 
     fn judge(&mut self, turn: Turn, id: &TaskId, made: Option<EventId>) {
+        for claim in &turn.disputed {
+            let known = self.known.get(id).and_then(|followed| followed.task.model.clone());
+            let model = claim.seen.model.clone().or(known).unwrap_or_default();
+            let key = RollupKey { day: Day::of(self.now), source: id.0.clone(), model };
+            *self.disputed.entry(key).or_default() += 1;
+        }
         let told = made.or_else(|| self.known.get(id).and_then(|followed| followed.task.terminal_event.clone()));
         let mut judge = |claims: Vec<Claim>, outcome, event_id: Option<EventId>, detail: Option<&str>| {
             self.judged.extend(claims.into_iter().filter_map(|claim| {

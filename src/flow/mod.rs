@@ -1,7 +1,7 @@
 //! What happens: the only rooms that join providers, store, channels and egress.
 //!
 //! [`receive`] takes a callback in, [`record`] makes it durable together with all that came at the same
-//! time ([`mod@write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes on the requests that make them, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again, [`forward`] hands callbacks on to clients that wanted them. [`roster`] is what they all
+//! time ([`mod@write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes on the requests that make them, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again, [`forward`] hands callbacks on to clients that wanted them. [`roller`] counts what happened, [`janitor`] removes what is old. [`roster`] is what they all
 //! read: the sources, destinations and subscriptions of this moment.
 
 pub mod dispatch;
@@ -10,6 +10,7 @@ pub mod entry;
 pub mod fold;
 pub mod forward;
 pub mod intents;
+pub mod janitor;
 pub mod lane;
 pub mod notice;
 pub mod poll;
@@ -19,6 +20,7 @@ pub mod record;
 pub mod register;
 pub mod relay;
 pub mod replay;
+pub mod roller;
 pub mod roster;
 pub mod rotate;
 pub mod secrets;

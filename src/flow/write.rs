@@ -80,6 +80,7 @@ pub async fn write(tx: &mut Tx, entries: &[&Entry], now: Timestamp) -> Result<Wr
     tx.insert_events(fold.events.iter().map(|(event, _)| event));
     tx.insert_deliveries(&fold.deliveries, now);
     tx.judge_callbacks(&fold.judged).await?;
+    tx.count_disputed(&fold.disputed)?;
     tell_contradictions(tx, &fold.contradictions, now).await?;
     let forwards = fold.deliveries.iter().any(|delivery| delivery.url.is_some());
     Ok(Written { receipts, events: fold.events, asks, forwards })

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::given::Given;
-use super::lists::{Listing, Page, is};
+use super::lists::{Listing, Page, holds, is};
 use super::row::{Row, values};
 use super::tx::Tx;
 use super::{Error, Result};
@@ -11,7 +11,7 @@ use crate::domain::access::Scope;
 use crate::domain::clock::Timestamp;
 use crate::domain::follow::Followed;
 use crate::domain::id::{EventId, TaskKey};
-use crate::domain::task::{MetadataOrigin, Status, Task, Via};
+use crate::domain::task::{Metadata, MetadataOrigin, Status, Task, Via};
 use crate::domain::watch::Watch;
 
 /// What identifies a task: its source and the provider's id.
@@ -129,7 +129,9 @@ impl Tx {
                     for status in
                         Status::ALL.into_iter().filter(|one| filter.status.is_none_or(|status| status == *one))
                     {
-                        let walk = vec![is("source = ?", source.as_str()), is("status = ?", status.as_str())];
+                        let of_source = is("source = ?", source.as_str());
+                        // In the words of the index, which leaves tombstones out.
+                        let walk = vec![of_source, is("status = ?", status.as_str()), holds("pruned_at IS NULL")];
                         listing.walk(walk);
                     }
                 }
@@ -142,6 +144,7 @@ impl Tx {
                 for source in &sources {
                     listing.walk(vec![is("source = ?", source.as_str()), is("pair = ?", indexed(&first))]);
                 }
+                listing.rest(holds("pruned_at IS NULL"));
                 for pair in pairs.chain([first]) {
                     listing.rest(is("replace(metadata, ?, '') <> metadata", pair));
                 }
@@ -191,6 +194,11 @@ impl Tx {
              ON CONFLICT (source, pair, key) DO NOTHING",
         );
     }
+}
+
+/// The pairs by which a task of this metadata is found.
+pub(super) fn metadata_index(metadata: &Metadata) -> impl Iterator<Item = String> + '_ {
+    metadata.iter().map(|(key, value)| indexed(&pair(key, value)))
 }
 
 /// So many characters of a pair are in the index: what PostgreSQL takes in an index entry is bounded.

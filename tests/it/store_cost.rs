@@ -13,7 +13,7 @@ use super::store::{ended, later};
 use super::store_watches::{id, save, watch};
 use crate::app::{Database, Db, START, both};
 
-const MANY: usize = 4000;
+pub(crate) const MANY: usize = 4000;
 /// To read a table of [`MANY`] rows, or an index of it, takes SQLite several steps a row.
 const STEPS_MAX: u64 = MANY as u64;
 /// Of what an indexed query looks for, only a handful is read.
@@ -44,7 +44,7 @@ async fn filled(database: &Database) -> Store {
 /// How much was read of these tables in this transaction, in rows.
 async fn rows_read(tx: &mut Tx) -> i64 {
     let sql = "SELECT COALESCE(sum(seq_tup_read), 0)::bigint + COALESCE(sum(idx_tup_fetch), 0)::bigint
-               FROM pg_stat_xact_user_tables WHERE relname IN ('tasks', 'watches', 'polls')";
+               FROM pg_stat_xact_user_tables WHERE schemaname = 'public'";
     let On::Postgres(on) = tx.on() else { panic!("of PostgreSQL only") };
     sqlx::query(AssertSqlSafe(sql)).fetch_one(on.begun().await.unwrap()).await.unwrap().get(0)
 }
@@ -62,7 +62,7 @@ async fn count_steps(tx: &mut Tx) -> Arc<AtomicU64> {
 }
 
 /// Runs one query in a transaction of its own, and holds it to what it may read.
-async fn cheap(store: &Store, db: Db, about: &str, query: impl AsyncFnOnce(&mut Tx)) {
+pub(crate) async fn cheap(store: &Store, db: Db, about: &str, query: impl AsyncFnOnce(&mut Tx)) {
     let mut tx = store.write().await.unwrap();
     match db {
         Db::Sqlite => {

@@ -44,12 +44,12 @@ fn the_reference_has_every_key() {
     let text = format!(
         "{probe}[server]\n{probe}[server.tls]\n{probe}[database]\n{probe}[sources.a]\n{probe}provider='evolink'\n\
          [sources.a.poll]\n{probe}[destinations.a]\n{probe}channel='webhook'\n[[subscriptions]]\n{probe}[email]\n{probe}[delivery]\n{probe}\
-         [egress]\n{probe}"
+         [egress]\n{probe}[retention]\n{probe}"
     );
     let mistakes = read_with(&text, &[]).map(|_| ()).expect_err("unknown keys");
     let hints: Vec<&str> =
         mistakes.lines().filter_map(|line| line.split_once("unknown key; it can be ")).map(|(_, keys)| keys).collect();
-    assert_eq!(hints.len(), 11, "{mistakes}");
+    assert_eq!(hints.len(), 12, "{mistakes}");
     let keys: Vec<&str> = hints.iter().flat_map(|hint| hint.split(", ")).map(|key| key.trim_matches('`')).collect();
     assert!(keys.len() > 50, "{keys:?}");
     for key in keys {

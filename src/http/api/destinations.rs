@@ -5,6 +5,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::super::Services;
 use super::super::auth::{self, Caller};
@@ -12,6 +13,7 @@ use super::super::problem::Problem;
 use super::Answer;
 use super::list::{invalid, whole};
 use super::post::{Change, Fields, Posted, settings};
+use super::view::Page;
 use crate::channels::{CHANNELS, Channel, FieldKind, channel};
 use crate::config::value::name as check_name;
 use crate::domain::access::{Right, Scope};
@@ -22,11 +24,16 @@ use crate::domain::spelling::suggestion;
 use crate::flow::probe::probe;
 use crate::flow::roster::{Roster, Target};
 use crate::flow::rotate::rotated;
+use crate::http::openapi::{Nothing, asked, destination as shape, words};
 use crate::store::{DestinationState, Tx};
 
 const COMMON: [&str; 5] = ["name", "team", "channel", "rate", "concurrency"];
 const NO_DESTINATION: Problem = Problem::NotFound("there is no destination of this name");
 
+/// List destinations
+#[utoipa::path(get, path = "/destinations", security(("key" = ["read"])), responses(
+    (status = 200, description = "All that one may see", body = Page<shape::Destination>),
+))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -38,6 +45,10 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     Ok(whole(targets.into_iter().map(|target| view(target, &states)).collect()))
 }
 
+/// Show a destination
+#[utoipa::path(get, path = "/destinations/{name}", security(("key" = ["read"])), responses(
+    (status = 200, description = "It", body = shape::Destination),
+))]
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, name: Path<String>) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -52,6 +63,12 @@ fn find<'a>(roster: &'a Roster, caller: &Caller, name: &str) -> Result<&'a Targe
     roster.targets.get(name).filter(|_| scope.sees_destination(name)).ok_or(NO_DESTINATION)
 }
 
+/// Make a destination
+///
+/// Where its channel signs and no secret is given, one is made; `secret` of the answer is the only place where it is shown.
+#[utoipa::path(post, path = "/destinations", security(("key" = ["manage"])), request_body = shape::NewDestination, responses(
+    (status = 201, description = "It is made", body = shape::MadeDestination),
+))]
 pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
     settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
         let roster = &change.roster;
@@ -86,6 +103,13 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
     .await
 }
 
+/// Change a destination
+///
+/// Its name, team and channel stay. Secrets that are left out stay too; all else that is left out is as it is by default.
+#[utoipa::path(put, path = "/destinations/{name}", security(("key" = ["manage"])), request_body = shape::ChangedDestination, responses(
+    (status = 200, description = "It is changed", body = shape::MadeDestination),
+    (status = 409, description = "It is declared in the file: change it there"),
+))]
 pub(super) async fn update(
     services: Data<Services>,
     request: HttpRequest,
@@ -111,6 +135,13 @@ pub(super) async fn update(
     .await
 }
 
+/// Delete a destination
+///
+/// Its subscriptions go with it, and what was still to be delivered there is dead.
+#[utoipa::path(delete, path = "/destinations/{name}", security(("key" = ["manage"])), request_body = Nothing, responses(
+    (status = 204, description = "It is gone"),
+    (status = 409, description = "It is declared in the file: change it there"),
+))]
 pub(super) async fn delete(
     services: Data<Services>,
     request: HttpRequest,
@@ -150,13 +181,19 @@ fn changeable<'a>(change: &'a Change, name: &str) -> Result<&'a Target, Problem>
 }
 
 /// A secret that was just made.
-#[derive(Serialize)]
-struct NewSecret<'a> {
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct NewSecret<'a> {
     name: &'a str,
     secret: &'a str,
 }
 
-/// Makes a new secret, which signs first; those of before go on for a day.
+/// Make a new secret
+///
+/// It signs first from now on; those of before go on signing for a day. The answer is the only place where it is shown.
+#[utoipa::path(post, path = "/destinations/{name}/secret", security(("key" = ["manage"])), request_body = Nothing, responses(
+    (status = 201, description = "It is made", body = NewSecret),
+    (status = 409, description = "The file declares its secret, or its channel does not sign"),
+))]
 pub(super) async fn rotate(
     services: Data<Services>,
     request: HttpRequest,
@@ -274,16 +311,43 @@ fn view(target: &Target, states: &[DestinationState]) -> Value {
     shown
 }
 
-/// What came of a test.
-#[derive(Serialize)]
-struct Tried<'a> {
+/// A destination that takes deliveries again.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Enabled<'a> {
     destination: &'a str,
+    /// Always `enabled`.
+    status: &'static str,
+    /// How many deliveries that were held are sent now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sent: Option<u64>,
+    /// How many deliveries that were held are dead now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    dropped: Option<u64>,
+}
+
+/// What came of a test.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Tried<'a> {
+    destination: &'a str,
+    #[schema(value_type = words::AttemptOutcome)]
     outcome: &'a str,
+    /// Why it did not go.
     reason: Option<&'a str>,
+    /// The status code of HTTP or SMTP.
     status_code: Option<u16>,
+    /// What was answered there.
     response: String,
 }
 
+/// Try a destination
+///
+/// One made-up `task.completed` of the source `test` is sent there at once. It is not kept, not tried again and not held against the
+/// destination.
+#[utoipa::path(post, path = "/destinations/{name}/test", security(("key" = ["manage"])), request_body = Nothing, responses(
+    (status = 200, description = "It was tried; `outcome` says how it went", body = Tried),
+))]
 pub(super) async fn test(services: Data<Services>, request: HttpRequest, name: Path<String>, body: Payload) -> Answer {
     let caller = auth::caller(&request, &services, Right::Manage).await?;
     let posted = Posted::read(&services, &request, body, &caller).await?;
@@ -310,6 +374,12 @@ pub(super) async fn test(services: Data<Services>, request: HttpRequest, name: P
     Ok(answer)
 }
 
+/// Enable a destination
+///
+/// What was held meanwhile is sent at its pace, or dropped.
+#[utoipa::path(post, path = "/destinations/{name}/enable", security(("key" = ["manage"])), request_body = asked::Enabling, responses(
+    (status = 200, description = "It is enabled", body = Enabled),
+))]
 pub(super) async fn enable(
     services: Data<Services>,
     request: HttpRequest,
@@ -328,7 +398,8 @@ pub(super) async fn enable(
         let many = tx.enable(&name, send, change.now).await?;
         let detail = json!({word: many});
         change.audit(tx, "destination.enable", &name, Some(&target.destination.team), Some(detail));
-        Ok((StatusCode::OK, json!({"destination": name.as_str(), "status": "enabled", word: many})))
+        let (sent, dropped) = if send { (Some(many), None) } else { (None, Some(many)) };
+        Ok((StatusCode::OK, json!(Enabled { destination: &name, status: "enabled", sent, dropped })))
     })
     .await
 }

@@ -5,6 +5,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::super::Services;
 use super::super::auth::{self, Caller};
@@ -12,11 +13,13 @@ use super::super::problem::Problem;
 use super::Answer;
 use super::list::{invalid, whole};
 use super::post::{Change, Fields, settings};
+use super::view::Page;
 use crate::domain::access::{Right, Role};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;
 use crate::domain::secret::Secret;
 use crate::domain::spelling::suggestion;
+use crate::http::openapi::{Nothing, asked};
 use crate::store::{FIRST_KEY, KeyRow, ShownKey, Tx};
 
 const NO_KEY: Problem = Problem::NotFound("there is no key with this id");
@@ -24,17 +27,24 @@ const NO_KEY: Problem = Problem::NotFound("there is no key with this id");
 const NAME_MAX: usize = 100;
 
 /// A key as it is shown; `key` only to who has just made it.
-#[derive(Serialize)]
-struct KeyView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Key)]
+pub(in crate::http) struct KeyView<'a> {
     id: &'a str,
     name: &'a str,
+    #[schema(value_type = Role)]
     role: &'static str,
+    /// Null for `admin`.
     team: Option<&'a str>,
     created_at: Timestamp,
+    /// Null where it does not end.
     expires_at: Option<Timestamp>,
+    /// To a minute.
     last_used_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
+    /// The key itself, in the answer that made it and nowhere else.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     key: Option<&'a str>,
 }
 
@@ -53,18 +63,34 @@ fn view(shown: &ShownKey) -> KeyView<'_> {
     }
 }
 
+/// List API keys
+///
+/// Those of one's team, or all; without the keys themselves, which are kept as hashes alone.
+#[utoipa::path(get, path = "/keys", security(("key" = ["manage"])), responses(
+    (status = 200, description = "All of them", body = Page<KeyView>),
+))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Manage).await?;
     let keys = services.store.read().await?.keys(caller.team.as_deref()).await?;
     Ok(whole(keys.iter().map(|key| json!(view(key))).collect()))
 }
 
+/// Show an API key
+#[utoipa::path(get, path = "/keys/{id}", security(("key" = ["manage"])), responses(
+    (status = 200, description = "It, without the key itself", body = KeyView),
+))]
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Path<String>) -> Answer {
     let caller = auth::caller(&request, &services, Right::Manage).await?;
     let key = services.store.read().await?.shown_key(&id, caller.team.as_deref()).await?.ok_or(NO_KEY)?;
     Ok(HttpResponse::Ok().json(view(&key)))
 }
 
+/// Make an API key
+///
+/// `key` of the answer is the key itself; it is never shown again.
+#[utoipa::path(post, path = "/keys", security(("key" = ["manage"])), request_body = asked::NewKey, responses(
+    (status = 201, description = "It is made, with `key`", body = KeyView),
+))]
 pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
     settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
         let name = read_name(&mut fields)?;
@@ -82,6 +108,11 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
     .await
 }
 
+/// Change an API key
+#[utoipa::path(put, path = "/keys/{id}", security(("key" = ["manage"])), request_body = asked::ChangedKey, responses(
+    (status = 200, description = "It is changed", body = KeyView),
+    (status = 409, description = "It is revoked, or the key of the first start"),
+))]
 pub(super) async fn update(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
     settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
         let before = changeable(tx, &change.caller, &id).await?;
@@ -102,6 +133,13 @@ pub(super) async fn update(services: Data<Services>, request: HttpRequest, id: P
     .await
 }
 
+/// Revoke an API key
+///
+/// From this moment on it is no key.
+#[utoipa::path(delete, path = "/keys/{id}", security(("key" = ["manage"])), request_body = Nothing, responses(
+    (status = 204, description = "It is revoked"),
+    (status = 409, description = "It is the key of the first start"),
+))]
 pub(super) async fn revoke(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
     settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
         fields.end(&[])?;

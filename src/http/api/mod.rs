@@ -4,19 +4,21 @@ use actix_web::web;
 
 use super::problem::Problem;
 
-mod audit;
-mod callbacks;
-mod deliveries;
-mod destinations;
-mod events;
-mod keys;
+pub(super) mod audit;
+pub(super) mod callbacks;
+pub(super) mod deliveries;
+pub(super) mod destinations;
+pub(super) mod events;
+pub(super) mod keys;
 mod list;
 mod post;
-mod sources;
-mod subscriptions;
-mod tasks;
-mod teams;
-mod view;
+pub(super) mod sources;
+pub(super) mod stats;
+pub(super) mod subscriptions;
+pub(super) mod tasks;
+pub(super) mod teams;
+mod timeline;
+pub(super) mod view;
 
 type Answer = Result<actix_web::HttpResponse, Problem>;
 
@@ -77,5 +79,6 @@ routes! {
     get "/keys/{id}" => keys::show;
     put "/keys/{id}" => keys::update;
     delete "/keys/{id}" => keys::revoke;
+    get "/stats" => stats::show;
     get "/audit" => audit::list;
 }

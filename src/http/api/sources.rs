@@ -5,6 +5,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::super::auth::Caller;
 use super::super::problem::Problem;
@@ -12,6 +13,7 @@ use super::super::{Services, auth};
 use super::Answer;
 use super::list::{invalid, whole};
 use super::post::{Change, settings};
+use super::view::Page;
 use crate::config::made_source;
 use crate::config::value::{duration_text, name as check_name};
 use crate::domain::access::Right;
@@ -21,6 +23,7 @@ use crate::domain::source::Source;
 use crate::domain::spelling::suggestion;
 use crate::flow::receive::token_path;
 use crate::flow::roster::{ActiveSource, Roster};
+use crate::http::openapi::{Nothing, asked, words};
 use crate::providers::PROVIDERS;
 use crate::store::{MadeSource, SourceState, SweepKind, Tx};
 
@@ -31,29 +34,42 @@ const TOKENS_MAX: usize = 10;
 const STAYS: [&str; 3] = ["provider", "signing_secret", "api_key"];
 
 /// A source as it is shown.
-#[derive(Serialize)]
-struct SourceView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Source)]
+pub(in crate::http) struct SourceView<'a> {
     name: &'a str,
+    #[schema(value_type = words::ProviderName)]
     provider: &'a str,
+    /// Who may see it; null for all.
     teams: Option<Vec<&'a str>>,
+    /// How many callbacks at most.
     rate: Option<String>,
+    /// Whether its callbacks must be signed.
     signed: bool,
+    /// Whether the provider can be asked.
     can_ask: bool,
     base_url: Option<&'a str>,
+    /// `auto`, `always` or `never`.
     confirm: &'static str,
     confirm_within: String,
     poll: PollView,
+    /// Since when the provider refuses the key.
     refused_since: Option<Timestamp>,
     refused_reason: Option<&'a str>,
+    /// `keep` or `forget`.
     relay_keys: &'static str,
+    /// Whether a file declares it; then it is changed only there.
     from_file: bool,
+    /// What is put into requests; null in lists, and for who may only read.
     callback_url: Option<String>,
+    /// Null in lists, and for who may only read.
     callback_tokens: Option<Vec<TokenView>>,
 }
 
 /// When a source's tasks are asked for.
-#[derive(Serialize)]
-struct PollView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Polling)]
+pub(in crate::http) struct PollView {
     after: String,
     every: String,
     give_up_after: String,
@@ -62,21 +78,30 @@ struct PollView {
 }
 
 /// What is known of a callback token.
-#[derive(Clone, Serialize)]
-struct TokenView {
+#[derive(Clone, Serialize, ToSchema)]
+#[schema(as = CallbackToken)]
+pub(in crate::http) struct TokenView {
     id: String,
+    /// Null where the file declares it.
     made_at: Option<Timestamp>,
     last_used_at: Option<Timestamp>,
 }
 
 /// A callback token that was just made.
-#[derive(Serialize)]
-struct NewToken<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = NewCallbackToken)]
+pub(in crate::http) struct NewToken<'a> {
     name: &'a str,
     callback_url: String,
     token_id: String,
 }
 
+/// List sources
+///
+/// Without their callback URLs.
+#[utoipa::path(get, path = "/sources", security(("key" = ["read"])), responses(
+    (status = 200, description = "All that one may see", body = Page<SourceView>),
+))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -90,6 +115,12 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     Ok(whole(sources.into_iter().map(shown).collect()))
 }
 
+/// Show a source
+///
+/// `callback_url` and `callback_tokens` are null for keys that may only read.
+#[utoipa::path(get, path = "/sources/{name}", security(("key" = ["read"])), responses(
+    (status = 200, description = "It", body = SourceView),
+))]
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, name: Path<String>) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -151,6 +182,10 @@ fn view<'a>(source: &'a Source, state: Option<&'a SourceState>, caller: &'a Call
     }
 }
 
+/// Make a source
+#[utoipa::path(post, path = "/sources", security(("key" = ["administer"])), request_body = asked::NewSource, responses(
+    (status = 201, description = "It is made, with its callback URL", body = SourceView),
+))]
 pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
     settings(&services, &request, body, Right::Administer, async |change, tx, mut fields| {
         let name = fields.needed("name")?;
@@ -182,6 +217,13 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
     .await
 }
 
+/// Change a source
+///
+/// Its name and provider stay.
+#[utoipa::path(put, path = "/sources/{name}", security(("key" = ["administer"])), request_body = asked::ChangedSource, responses(
+    (status = 200, description = "It is changed", body = SourceView),
+    (status = 409, description = "It is declared in the file: change it there"),
+))]
 pub(super) async fn update(
     services: Data<Services>,
     request: HttpRequest,
@@ -214,6 +256,13 @@ pub(super) async fn update(
     .await
 }
 
+/// Delete a source
+///
+/// Its callback URLs are no more. Its tasks, callbacks and events stay.
+#[utoipa::path(delete, path = "/sources/{name}", security(("key" = ["administer"])), request_body = Nothing, responses(
+    (status = 204, description = "It is gone"),
+    (status = 409, description = "It is declared in the file: change it there"),
+))]
 pub(super) async fn delete(
     services: Data<Services>,
     request: HttpRequest,
@@ -312,6 +361,13 @@ async fn shown<'a>(
     })
 }
 
+/// Make a callback token
+///
+/// Beside the old ones, which go on working until they are retired.
+#[utoipa::path(post, path = "/sources/{name}/token", security(("key" = ["administer"])), request_body = Nothing, responses(
+    (status = 201, description = "It is made", body = NewToken),
+    (status = 409, description = "The file declares its tokens, or it has as many as it may have"),
+))]
 pub(super) async fn add_token(
     services: Data<Services>,
     request: HttpRequest,
@@ -345,6 +401,11 @@ fn not_of_the_file(active: &ActiveSource) -> Result<(), Problem> {
     Err(Problem::Conflict(detail))
 }
 
+/// Retire a callback token
+#[utoipa::path(delete, path = "/sources/{name}/tokens/{id}", security(("key" = ["administer"])), request_body = Nothing, responses(
+    (status = 204, description = "It is gone"),
+    (status = 409, description = "It is the last one, or the file declares it"),
+))]
 pub(super) async fn retire_token(
     services: Data<Services>,
     request: HttpRequest,

@@ -5,15 +5,18 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::Answer;
 use super::list::{invalid, whole};
 use super::post::{Change, Fields, settings};
+use super::view::Page;
 use crate::config::value::name as check_name;
 use crate::domain::access::Right;
 use crate::flow::roster::Roster;
+use crate::http::openapi::{Nothing, asked};
 use crate::store::MadeTeam;
 
 const NO_TEAM: Problem = Problem::NotFound("there is no team of this name");
@@ -21,9 +24,11 @@ const NO_TEAM: Problem = Problem::NotFound("there is no team of this name");
 const DESCRIPTION_MAX: usize = 1000;
 
 /// A team as it is shown.
-#[derive(Serialize)]
-struct TeamView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Team)]
+pub(in crate::http) struct TeamView<'a> {
     name: &'a str,
+    /// What it is, for people.
     description: Option<&'a str>,
     /// It exists because the file names it.
     from_file: bool,
@@ -34,6 +39,10 @@ fn view<'a>(roster: &'a Roster, name: &'a str) -> TeamView<'a> {
     TeamView { name, description: made.and_then(|team| team.description.as_deref()), from_file: made.is_none() }
 }
 
+/// List teams
+#[utoipa::path(get, path = "/teams", security(("key" = ["read"])), responses(
+    (status = 200, description = "All that one may see", body = Page<TeamView>),
+))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -42,6 +51,10 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     Ok(whole(seen.map(|name| json!(view(&roster, name))).collect()))
 }
 
+/// Show a team
+#[utoipa::path(get, path = "/teams/{name}", security(("key" = ["read"])), responses(
+    (status = 200, description = "It", body = TeamView),
+))]
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, name: Path<String>) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -49,6 +62,10 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, name: P
     if seen { Ok(HttpResponse::Ok().json(view(&roster, &name))) } else { Err(NO_TEAM) }
 }
 
+/// Make a team
+#[utoipa::path(post, path = "/teams", security(("key" = ["administer"])), request_body = asked::NewTeam, responses(
+    (status = 201, description = "It is made", body = TeamView),
+))]
 pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
     settings(&services, &request, body, Right::Administer, async |change, tx, mut fields| {
         let name = fields.needed("name")?;
@@ -65,6 +82,11 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
     .await
 }
 
+/// Change a team
+#[utoipa::path(put, path = "/teams/{name}", security(("key" = ["administer"])), request_body = asked::ChangedTeam, responses(
+    (status = 200, description = "It is changed", body = TeamView),
+    (status = 409, description = "It is declared in the file: change it there"),
+))]
 pub(super) async fn update(
     services: Data<Services>,
     request: HttpRequest,
@@ -83,6 +105,11 @@ pub(super) async fn update(
     .await
 }
 
+/// Delete a team
+#[utoipa::path(delete, path = "/teams/{name}", security(("key" = ["administer"])), request_body = Nothing, responses(
+    (status = 204, description = "It is gone"),
+    (status = 409, description = "A destination, key or source names it, or the file declares it"),
+))]
 pub(super) async fn delete(
     services: Data<Services>,
     request: HttpRequest,
