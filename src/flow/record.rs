@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::entry::Entry;
@@ -48,6 +48,8 @@ pub struct Wakes {
     pub deliveries: Arc<Notify>,
     /// After a commit with a question that is due at once.
     pub questions: Arc<Notify>,
+    /// After a commit that made events: whoever follows them looks again.
+    pub events: watch::Sender<()>,
 }
 
 /// The way to the recorder. Clones lead to the same one.
@@ -210,14 +212,17 @@ impl Writer {
         if written.forwards {
             self.wakes.deliveries.notify_one();
         }
+        if !written.events.is_empty() {
+            self.wakes.events.send_replace(());
+        }
         for (event, destinations) in written.events {
             metrics::counter!("callboard_events_total", "type" => event.kind.as_str()).increment(1);
             self.notices.tell(|| Notice::Event {
                 at: event.at,
                 kind: event.kind.as_str(),
                 id: event.id.to_string(),
-                source: event.source,
-                task_id: event.task_id,
+                source: event.source.unwrap_or_default(),
+                task_id: event.task_id.unwrap_or_default(),
                 destinations,
             });
             self.wakes.deliveries.notify_one();

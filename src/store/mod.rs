@@ -13,6 +13,7 @@
 //!
 //! A state that must not exist is forbidden by the schema, not by care.
 
+mod activity;
 mod audit;
 mod backup;
 mod callbacks;
@@ -24,15 +25,18 @@ mod given;
 mod idempotency;
 mod intents;
 mod keys;
+mod listeners;
 mod lists;
 mod log;
 mod open;
 mod polls;
 mod prune;
+mod replays;
 mod reseal;
 mod row;
 mod sealed;
 mod secrets;
+mod selected;
 mod settle;
 mod sources;
 mod sources_made;
@@ -50,6 +54,7 @@ use std::time::Duration;
 
 use sqlx::{PgPool, SqlitePool};
 
+pub use activity::Activity;
 pub use audit::{Actor, AuditFilter, AuditRow};
 pub use backup::{Contents, copy_sqlite, inspect_sqlite};
 pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback};
@@ -60,16 +65,20 @@ pub use events::{EventFilter, EventRow};
 pub use idempotency::KeptAnswer;
 pub use intents::{Intent, NewIntent};
 pub use keys::{FIRST_KEY, KeyRow, ShownKey};
+pub use listeners::AimedReplay;
 pub use lists::Page;
 pub use log::Handed;
 pub use open::{SQLITE_VERSION_MIN, lock_sqlite};
 pub use polls::{NewPoll, PollRow};
 pub use prune::{FileSpace, Heard, OldDelivery, OldEvent, OldMessage};
+pub use replays::{NewReplay, ReplayRow, Turned};
 pub use reseal::Place;
 pub use sealed::{SealFile, renew_seal_beside, seal_beside, seal_file};
 pub use secrets::{KeptSecret, Use, closed};
+pub use selected::{Counted, Selected, Stretch};
 pub use settle::{AttemptRow, NewAttempt, Settled};
-pub use sources::SourceState;
+
+pub use sources::{SourceState, SourceTrouble};
 pub use sources_made::MadeSource;
 pub use stats::{Awaited, StatsFilter, StatsRow};
 pub use subscriptions::StoredSubscription;
