@@ -15,6 +15,7 @@
 
 mod activity;
 mod audit;
+mod backup;
 mod callbacks;
 mod deliveries;
 mod destinations;
@@ -55,6 +56,7 @@ use sqlx::{PgPool, SqlitePool};
 
 pub use activity::Activity;
 pub use audit::{Actor, AuditFilter, AuditRow};
+pub use backup::{Contents, copy_sqlite, inspect_sqlite};
 pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback};
 pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Forwarded, Lease, NewDelivery};
 pub use destinations::DestinationState;
@@ -71,7 +73,7 @@ pub use polls::{NewPoll, PollRow};
 pub use prune::{FileSpace, Heard, OldDelivery, OldEvent, OldMessage};
 pub use replays::{NewReplay, ReplayRow, Turned};
 pub use reseal::Place;
-pub use sealed::{SealFile, seal_beside, seal_file};
+pub use sealed::{SealFile, renew_seal_beside, seal_beside, seal_file};
 pub use secrets::{KeptSecret, Use, closed};
 pub use selected::{Counted, Selected, Stretch};
 pub use settle::{AttemptRow, NewAttempt, Settled};

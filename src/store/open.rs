@@ -183,6 +183,11 @@ fn migrator(scripts: &[Script]) -> Migrator {
     )
 }
 
+/// The last migration that this build knows.
+pub(super) fn newest_migration() -> i64 {
+    SQLITE.iter().map(|(version, ..)| *version).max().unwrap_or_default()
+}
+
 fn cannot_migrate(error: sqlx::migrate::MigrateError) -> Error {
     Error::Unusable(format!("the database could not be brought to this version: {error}"))
 }
