@@ -14,6 +14,7 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::channels::{House, Mailer};
 use crate::config::{Config, Database};
 use crate::domain::clock::SharedClock;
+use crate::domain::safe::Safe;
 use crate::domain::seal::Seal;
 use crate::egress::Egress;
 use crate::flow::dispatch::{Dispatcher, Parts};
@@ -25,6 +26,7 @@ use crate::flow::record::{Recorder, Wakes};
 use crate::flow::relay::Relay;
 use crate::flow::roller::Roller;
 use crate::flow::roster::LiveRoster;
+use crate::flow::secrets::seal_plain;
 use crate::http::{AdminKey, Front, Services, routes, tls::Certificates};
 use crate::shutdown::Lifecycle;
 use crate::store::{Store, lock_sqlite, seal_beside};
@@ -69,14 +71,25 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
     }
 }
 
-/// What seals the secrets of others that are kept: the keys that the environment names, else with SQLite the file
-/// beside the database. `None` with PostgreSQL alone, which several instances share.
-fn seal(config: &Config) -> anyhow::Result<Option<Seal>> {
+/// What seals the secrets that are kept: the keys that the environment names, else with SQLite the file beside the
+/// database. `None` with PostgreSQL alone, which several instances share.
+///
+/// # Errors
+/// The file cannot be used.
+pub fn seal(config: &Config) -> anyhow::Result<Option<Seal>> {
     match &config.database {
         _ if !config.secrets_keys.is_empty() => Ok(Seal::new(config.secrets_keys.clone())),
         Database::Sqlite(path) => Ok(Some(seal_beside(path)?)),
         Database::Postgres(_) => Ok(None),
     }
+}
+
+/// What secrets are laid down in and taken out of.
+///
+/// # Errors
+/// The file of the key cannot be used.
+pub fn safe(config: &Config) -> anyhow::Result<Safe> {
+    Ok(Safe::new(seal(config)?.map(Arc::new)))
 }
 
 /// What the channels use of the house.
@@ -106,7 +119,10 @@ impl App {
         let certificates = config.server.tls.clone().map(Certificates::load).transpose();
         let certificates = certificates.map_err(|problem| anyhow!("server.tls: {problem}"))?;
         let store = open_store(&config).await?;
-        let roster = LiveRoster::load(config.clone(), house(&config)?, store.clone(), Arc::clone(&clock)).await?;
+        let (safe, house) = (safe(&config)?, house(&config)?);
+        seal_plain(&store, &safe).await?;
+        let seal = safe.seal().cloned();
+        let roster = LiveRoster::load(config.clone(), house, store.clone(), safe, Arc::clone(&clock)).await?;
         let (life, notices, wakes) = (Lifecycle::default(), Notices::default(), Wakes::default());
         let roster = Arc::new(roster);
         let recorder = Recorder::start(store.clone(), Arc::clone(&clock), notices.clone(), wakes.clone(), &life);
@@ -121,7 +137,7 @@ impl App {
             wake: Arc::clone(&wakes.deliveries),
             life: life.clone(),
         };
-        let (operators, seal) = (Egress::operators(), seal(&config)?.map(Arc::new));
+        let operators = Egress::operators();
         let relay = Relay {
             roster: Arc::clone(&roster),
             store: store.clone(),
@@ -161,11 +177,6 @@ impl App {
     /// Where it listens: callbacks first, then management if that is apart.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect()
-    }
-
-    /// Whether the keys of clients that relay can be kept where a source has none.
-    pub fn keeps_keys(&self) -> bool {
-        self.services.relay.seal.is_some()
     }
 
     /// A dispatcher over the same parts, for whoever drives it by hand.
@@ -327,6 +338,12 @@ async fn follow(roster: Arc<LiveRoster>, life: Lifecycle) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the settings could not be read; the old ones stay"
+            );
+        }
+        if let Err(error) = roster.write_uses().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "when keys were used could not be written down yet"
             );
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::known::{calls_back, how_known};
 use super::online::online;
+use super::rest::how_secrets_rest;
 use super::{Done, Failure, console, load};
 use crate::app::house;
 use crate::channels::{House, channel};
@@ -60,6 +61,7 @@ fn describe(config: &Config) {
     let file = config.file.as_ref().map_or("no file: the defaults".to_owned(), |file| file.display().to_string());
     console::say(&format!("configuration  {file}"));
     console::say(&format!("callbacks      {}", config.base_url()));
+    console::say(&format!("secrets        {}", how_secrets_rest(config)));
     for source in &config.sources {
         let Some(adapter) = provider(&source.provider) else { continue };
         let trust = if calls_back(adapter) { trust(source, adapter) } else { "" };

@@ -13,6 +13,7 @@ mod console;
 mod demo;
 mod known;
 mod online;
+mod rest;
 mod send;
 mod serve;
 mod url;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::{Done, console};
-use crate::app::open_store;
+use crate::app::{open_store, safe};
 use crate::channels::House;
 use crate::config::Config;
 use crate::domain::clock::{Clock, SystemClock};
@@ -43,7 +43,8 @@ pub(super) async fn online(config: Config, house: House) -> Done {
         Err(error) => tell("database", Err(format!("{error:#}"))),
         Ok(store) => {
             tell("database", Ok(store.kind().into()));
-            let roster = LiveRoster::load(config.clone(), house, store.clone(), Arc::new(SystemClock)).await?.now();
+            let (clock, safe) = (Arc::new(SystemClock), safe(&config)?);
+            let roster = LiveRoster::load(config.clone(), house, store.clone(), safe, clock).await?.now();
             for (name, result) in destinations(&roster).await {
                 tell(&format!("destination {name}"), result);
             }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use url::Url;
 
 use super::{Done, Failure, console, load};
-use crate::app::{house, open_store};
+use crate::app::{house, open_store, safe};
 use crate::config::Env;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::task::Metadata;
@@ -37,7 +37,8 @@ pub(super) async fn run(arguments: Arguments, file: Option<PathBuf>, env: &Env) 
     let config = load(file, env)?;
     let body = read(&arguments.file)?;
     let store = open_store(&config).await?;
-    let roster = LiveRoster::load(config.clone(), house(&config)?, store.clone(), Arc::new(SystemClock)).await?.now();
+    let (house, safe) = (house(&config)?, safe(&config)?);
+    let roster = LiveRoster::load(config.clone(), house, store.clone(), safe, Arc::new(SystemClock)).await?.now();
     store.close().await;
     let active = roster
         .sources

@@ -11,13 +11,13 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::check::deep_mistakes;
 use super::known::{calls_back, how_known};
+use super::rest::how_secrets_rest;
 use super::{Done, Failure, console, load};
 use crate::app::{App, house};
 use crate::config::{Config, Database, Env, Mistakes};
 use crate::domain::callback::CallbackOutcome;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::secret::Secret;
-use crate::domain::source::{RelayKeys, Source};
 use crate::domain::task::Metadata;
 use crate::flow::notice::{Notice, Notices};
 use crate::flow::receive::callback_path;
@@ -100,13 +100,8 @@ fn welcome(app: &App, config: &Config, key: &Key) {
             }
         }
     }
+    console::say(&format!("secrets        {}", how_secrets_rest(config)));
     let called = introduce(&roster, config);
-    if !app.keeps_keys() && roster.sources.values().any(|active| keeps_keys(&active.source)) {
-        console::say("The keys of clients that relay are forgotten: set CALLBOARD_SECRETS_KEY, the same at every");
-        console::say(
-            "instance, and they are kept sealed to ask for their tasks (`openssl rand -base64 32` makes one).",
-        );
-    }
     if roster.subscriptions.is_empty() {
         console::say("Nobody is told yet: declare [destinations.NAME] and [[subscriptions]] in callboard.toml,");
         console::say("or POST them to the API. `callboard check --reference` explains every key.");
@@ -115,11 +110,6 @@ fn welcome(app: &App, config: &Config, key: &Key) {
         reachability(config);
     }
     example(app, &local);
-}
-
-/// Whether a client's key would be kept to ask for its task.
-fn keeps_keys(source: &Source) -> bool {
-    source.api_key.is_none() && source.base_url.is_some() && source.relay_keys == RelayKeys::Keep
 }
 
 /// Says where each source is called and how its tasks become known; and whether any is called at all.

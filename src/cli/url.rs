@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::known::calls_back;
 use super::{Done, Failure, console, load};
-use crate::app::{house, open_store};
+use crate::app::{house, open_store, safe};
 use crate::config::{Env, nearest};
 use crate::domain::callback::{METADATA_BYTES_MAX, METADATA_KEYS_MAX};
 use crate::domain::clock::SystemClock;
@@ -30,7 +30,8 @@ pub(super) async fn run(arguments: Arguments, file: Option<PathBuf>, env: &Env) 
     let store = open_store(&config).await?;
     let base = config.base_url();
     let public = config.server.public_url.is_some();
-    let roster = LiveRoster::load(config.clone(), house(&config)?, store.clone(), Arc::new(SystemClock)).await?.now();
+    let (house, safe) = (house(&config)?, safe(&config)?);
+    let roster = LiveRoster::load(config.clone(), house, store.clone(), safe, Arc::new(SystemClock)).await?.now();
     store.close().await;
     let Some(path) = callback_path(&roster, &arguments.source, &pairs) else {
         let near = nearest(&arguments.source, roster.sources.keys().map(String::as_str));

@@ -42,6 +42,7 @@ pub mod value;
 pub use env::Env;
 pub use mistakes::{Mistake, Mistakes};
 use section::{Reader, Section};
+pub use sources::made_source;
 
 /// The commented default file: every key, what it means, its default and an example.
 pub const REFERENCE: &str = include_str!("default.toml");
@@ -91,7 +92,7 @@ pub struct Config {
     pub egress_allow: Vec<IpNet>,
     /// `[retention]`
     pub retention: Retention,
-    /// `$CALLBOARD_SECRETS_KEY`: what seals the secrets of others, the first of them; the others still open.
+    /// `$CALLBOARD_SECRETS_KEY`: what seals the secrets in the database, the first of them; the others still open.
     pub secrets_keys: Vec<SealKey>,
     /// The line of every key in the file, by its path (`destinations.ads.url`, `subscriptions[1].where`).
     lines: BTreeMap<String, usize>,

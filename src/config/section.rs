@@ -67,7 +67,7 @@ impl<'a> Reader<'a> {
     fn text(&self, node: &Node, place: Place, wanted: &str) -> Option<Found<String>> {
         let filled = match &node.content {
             Content::Text(text) => value::fill(text, self.env),
-            Content::Given(text) => Ok(text.clone()),
+            Content::Literal(text) | Content::Given(text) => Ok(text.clone()),
             other => Err(format!("it is {}: write {wanted}", describe(other))),
         };
         match filled {
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
 
 fn describe(content: &Content) -> &'static str {
     match content {
-        Content::Text(_) => "a text in quotes",
+        Content::Text(_) | Content::Literal(_) => "a text in quotes",
         Content::Given(_) => "what a variable says",
         Content::Integer(_) => "a number without quotes",
         Content::List(_) => "a list",

@@ -1,9 +1,11 @@
 //! `[sources.NAME]`
 
+use serde_json::{Map, Value};
+
 use super::asking::{Asking, asking};
 use super::env::variable_for;
-use super::section::{Found, Section};
-use super::value;
+use super::section::{Found, Reader, Section};
+use super::{Env, Mistakes, tree, value};
 use crate::domain::pace::Rate;
 use crate::domain::secret::Secret;
 use crate::domain::source::Source;
@@ -27,6 +29,19 @@ pub(super) fn sources(section: Section<'_>, providers: &[&dyn Provider]) -> Vec<
         seen.push(name);
     }
     named.into_iter().map(|(name, section)| source(name.value, section, providers)).collect()
+}
+
+/// Reads a source that was made at run time: its keys are those of `[sources.NAME]`, and mean the same. Nothing is
+/// filled in from the environment.
+///
+/// # Errors
+/// Every mistake that there is, each with the path of its key; with none where a key is missing.
+pub fn made_source(name: &str, given: &Map<String, Value>, providers: &[&dyn Provider]) -> Result<Source, Mistakes> {
+    let (env, table) = (Env::default(), tree::of_json(given));
+    let reader = Reader::new(None, &env);
+    let read = source(name.to_owned(), Section::root(&reader, &table), providers);
+    let (mistakes, _) = reader.finish();
+    if mistakes.is_empty() { Ok(Source { from_file: false, ..read }) } else { Err(Mistakes::of(mistakes)) }
 }
 
 fn source(name: String, mut section: Section<'_>, providers: &[&dyn Provider]) -> Source {
@@ -57,6 +72,7 @@ fn source(name: String, mut section: Section<'_>, providers: &[&dyn Provider]) -
         confirm_within,
         poll,
         relay_keys,
+        from_file: true,
     };
     section.finish();
     source

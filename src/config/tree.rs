@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -34,6 +35,8 @@ pub(super) struct Node {
 pub(super) enum Content {
     /// A string of the file, its variables not yet filled in.
     Text(String),
+    /// A string in which nothing is to be filled in.
+    Literal(String),
     /// What an environment variable says; its key decides what it is.
     Given(String),
     /// A whole number; `None` where it does not fit.
@@ -85,6 +88,28 @@ impl Table {
             _ => None,
         })
     }
+}
+
+/// What was given as JSON: it has no lines, and nothing is filled into its strings. Null is as good as not there.
+pub(super) fn of_json(given: &Map<String, Value>) -> Table {
+    let entry = |(key, value): (&String, &Value)| {
+        let node = json_node(value)?;
+        Some(Entry { key: key.clone(), origin: Origin::BuiltIn, node })
+    };
+    Table(given.iter().filter_map(entry).collect())
+}
+
+fn json_node(value: &Value) -> Option<Node> {
+    let content = match value {
+        Value::Null => return None,
+        Value::Bool(value) => Content::Boolean(*value),
+        Value::Number(number) if number.is_f64() => Content::Other("float"),
+        Value::Number(number) => Content::Integer(number.as_i64()),
+        Value::String(text) => Content::Literal(text.clone()),
+        Value::Array(items) => Content::List(items.iter().filter_map(json_node).collect()),
+        Value::Object(table) => Content::Table(of_json(table)),
+    };
+    Some(Node { origin: Origin::BuiltIn, content })
 }
 
 /// Parses a file's text.

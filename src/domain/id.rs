@@ -103,6 +103,8 @@ ids! {
     ReplayId = "rpl_";
     /// An API key: `key_…`.
     KeyId = "key_";
+    /// A change that somebody made: `aud_…`.
+    AuditId = "aud_";
     /// Our own id of a task, which orders tasks by when we first knew of them: `tsk_…`.
     TaskKey = "tsk_";
 }

@@ -17,6 +17,7 @@ pub mod observation;
 pub mod pace;
 pub mod retry;
 pub mod rollup;
+pub mod safe;
 pub mod seal;
 pub mod secret;
 pub mod signature;

@@ -25,6 +25,9 @@ pub enum Trust {
 }
 
 impl Trust {
+    /// Every degree there is, weakest first.
+    pub const ALL: [Self; 4] = [Self::Unsigned, Self::SharedSecret, Self::SignedId, Self::SignedBody];
+
     /// The word for it in the database.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,6 +52,9 @@ pub enum Via {
 }
 
 impl Via {
+    /// Every way there is.
+    pub const ALL: [Self; 3] = [Self::Callback, Self::Poll, Self::Relay];
+
     /// The word for it, the same everywhere.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -60,7 +66,7 @@ impl Via {
 
     /// Reads the word back.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Callback, Self::Poll, Self::Relay].into_iter().find(|via| via.as_str() == word)
+        Self::ALL.into_iter().find(|via| via.as_str() == word)
     }
 }
 

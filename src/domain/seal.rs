@@ -34,9 +34,13 @@ impl SealKey {
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim().trim_end_matches('=');
         let bytes = URL_SAFE_NO_PAD.decode(text).or_else(|_| STANDARD.decode(format!("{text}="))).ok()?;
-        let bytes: [u8; KEY_BYTES] = bytes.try_into().ok()?;
+        Some(Self::of(bytes.try_into().ok()?))
+    }
+
+    /// The key of these bytes.
+    pub fn of(bytes: [u8; KEY_BYTES]) -> Self {
         let id = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        Some(Self { id: id[..ID_CHARS].to_owned(), cipher: XChaCha20Poly1305::new(&bytes.into()) })
+        Self { id: id[..ID_CHARS].to_owned(), cipher: XChaCha20Poly1305::new(&bytes.into()) }
     }
 }
 
@@ -66,6 +70,11 @@ impl Seal {
         Some(Self { first: keys.next()?, older: keys.collect() })
     }
 
+    /// The id of the key that seals: eight hexadecimal digits of its hash.
+    pub fn key_id(&self) -> &str {
+        &self.first.id
+    }
+
     /// Encrypts a secret for one purpose. `None` only where it is longer than the cipher takes: 256 GiB.
     pub fn seal(&self, secret: &Secret, purpose: &str) -> Option<String> {
         let nonce: [u8; NONCE_BYTES] = rand::rng().random();
@@ -85,7 +94,8 @@ impl Seal {
         else {
             return Err(Unopened::Broken);
         };
-        let key = std::iter::once(&self.first).chain(&self.older).find(|key| key.id == id).ok_or(Unopened::NoKey)?;
+        let key = std::iter::once(&self.first).chain(&self.older).find(|key| key.id == id);
+        let key = key.ok_or_else(|| Unopened::NoKey { id: id.to_owned() })?;
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Unopened::Broken)?;
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or(Unopened::Broken)?;
         let payload = Payload { msg: sealed, aad: purpose.as_bytes() };
@@ -94,12 +104,21 @@ impl Seal {
     }
 }
 
+/// The id of the key that sealed this. `None` where it is nothing that we sealed.
+pub fn sealed_with(text: &str) -> Option<&str> {
+    let (id, _) = text.strip_prefix(VERSION)?.strip_prefix('.')?.split_once('.')?;
+    Some(id)
+}
+
 /// Why something sealed stays closed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unopened {
     /// It was sealed with a key that is not there.
-    #[error("it was sealed with a key that is not there any more")]
-    NoKey,
+    #[error("it was sealed with the key `{id}`, which is not there")]
+    NoKey {
+        /// The key's id.
+        id: String,
+    },
     /// It is not what we sealed for this purpose.
     #[error("it is damaged, or was sealed for something else")]
     Broken,
@@ -144,7 +163,9 @@ mod tests {
         let resealed = both.seal(&Secret::new("a"), "p").unwrap();
         let only_new = Seal::new(vec![new]).unwrap();
         assert_eq!(only_new.open(&resealed, "p"), Ok(Secret::new("a")));
-        assert_eq!(only_new.open(&sealed, "p"), Err(Unopened::NoKey));
+        let id = sealed_with(&sealed).unwrap().to_owned();
+        assert_eq!(only_new.open(&sealed, "p"), Err(Unopened::NoKey { id }));
+        assert_eq!(sealed_with(&resealed), Some(only_new.key_id()));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Source {
     pub poll: Poll,
     /// Whether a client's own key is kept for the polls of its task.
     pub relay_keys: RelayKeys,
+    /// Whether a file declares it; then it is changed only there, and its `base_url` may be anywhere.
+    pub from_file: bool,
 }
 
 /// Whether the provider is asked before an unsigned end is believed.
@@ -100,9 +102,10 @@ impl RelayKeys {
 }
 
 impl Source {
-    /// Whether `token` is one of its callback tokens. Each is compared in constant time.
-    pub fn has_token(&self, token: &str) -> bool {
-        self.callback_tokens.iter().fold(false, |found, known| found | known.matches(token))
+    /// Which of its callback tokens this is, counted from 0. Each is compared in constant time.
+    pub fn which_token(&self, token: &str) -> Option<usize> {
+        let each = self.callback_tokens.iter().enumerate();
+        each.fold(None, |found, (at, known)| if known.matches(token) { Some(at) } else { found })
     }
 
     /// Whether an unsigned end is only a hint, and the provider is asked.

@@ -85,6 +85,11 @@ pub enum OutputKind {
     File,
 }
 
+impl OutputKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 5] = [Self::Video, Self::Image, Self::Audio, Self::Text, Self::File];
+}
+
 /// One result of a task.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Output {
@@ -115,6 +120,23 @@ pub enum Category {
     Timeout,
     Internal,
     Unknown,
+}
+
+impl Category {
+    /// Every category there is.
+    pub const ALL: [Self; 11] = [
+        Self::InvalidRequest,
+        Self::ContentPolicy,
+        Self::Authentication,
+        Self::InsufficientCredits,
+        Self::Permission,
+        Self::NotFound,
+        Self::RateLimited,
+        Self::Upstream,
+        Self::Timeout,
+        Self::Internal,
+        Self::Unknown,
+    ];
 }
 
 /// Why a task failed.

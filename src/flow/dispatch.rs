@@ -17,6 +17,7 @@ use super::forward::{self, is_url_lane};
 use super::lane::{Lane, Room};
 use super::notice::{Notice, Notices};
 use super::roster::{LiveRoster, Roster};
+use super::sweep::{is_swept, sweep};
 use crate::channels::{Message, Sender};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::delivery::{DeliveryStatus, Outcome, Report, Settlement, settle};
@@ -70,6 +71,8 @@ pub struct Dispatcher {
     states: HashMap<String, DestinationState>,
     /// Ended, and not yet written down.
     finished: Vec<Finished>,
+    /// When it was looked whether something is held that should not be.
+    held_looked_at: Option<Timestamp>,
     in_flight: usize,
     done: (mpsc::UnboundedSender<Finished>, mpsc::UnboundedReceiver<Finished>),
 }
@@ -89,6 +92,7 @@ impl Dispatcher {
             lanes: HashMap::new(),
             states: HashMap::new(),
             finished: Vec::new(),
+            held_looked_at: None,
             in_flight: 0,
             done: mpsc::unbounded_channel(),
         }
@@ -181,6 +185,9 @@ impl Dispatcher {
         let roster = self.parts.roster.now();
         let now = self.parts.clock.now();
         let mut look = Look { begun: 0, next: None };
+        if claim && !roster.sweeps.is_empty() && sweep(&self.parts.store, &roster, now).await? {
+            look.next = Some(now);
+        }
         let writes = !self.finished.is_empty();
         let mut tx = if writes { self.parts.store.write().await? } else { self.parts.store.read().await? };
         let settled = self.write_down(&mut tx, now).await?;
@@ -188,7 +195,8 @@ impl Dispatcher {
         if claim {
             let backlog = tx.backlog().await?;
             self.take_states(tx.destination_states().await?);
-            let orders = self.plan(&roster, backlog, now, &mut look);
+            let mut orders = self.plan(&roster, backlog, now, &mut look);
+            orders.extend(self.held_too_long(&mut tx, &roster, now, &mut look).await?);
             if !writes && !orders.is_empty() {
                 drop(tx);
                 tx = self.parts.store.write().await?;
@@ -217,6 +225,7 @@ impl Dispatcher {
         for (name, order) in orders {
             match order {
                 Order::Hold(reason) => tx.hold(&name, &reason).await?,
+                Order::Release => tx.release(&name, now).await?,
                 Order::Claim(many) => ids.extend(tx.claim(&name, many, now, &lease).await?),
             }
         }
@@ -258,6 +267,29 @@ impl Dispatcher {
             look.next = look.next.into_iter().chain(later).min();
         }
         wanted
+    }
+
+    /// What is held of destinations that are enabled: more than was released at once, or written by somebody who did
+    /// not know yet.
+    async fn held_too_long(
+        &mut self,
+        tx: &mut Tx,
+        roster: &Roster,
+        now: Timestamp,
+        look: &mut Look,
+    ) -> Result<Vec<(String, Order)>> {
+        if self.held_looked_at.is_some_and(|at| now.since(at) < LOOK_AT_LEAST_EVERY) {
+            return Ok(Vec::new());
+        }
+        let enabled = |name: &String| self.states.get(name).is_none_or(|state| state.disabled.is_none());
+        let mut holding = tx.holding().await?;
+        holding.retain(|name| enabled(name) && roster.targets.contains_key(name) && !is_swept(roster, name));
+        if holding.is_empty() {
+            self.held_looked_at = Some(now);
+        } else {
+            look.next = Some(now);
+        }
+        Ok(holding.into_iter().map(|name| (name, Order::Release)).collect())
     }
 
     fn begin(&mut self, roster: &Roster, claimed: Claimed, now: Timestamp) {
@@ -332,6 +364,7 @@ impl Dispatcher {
 enum Order {
     Claim(usize),
     Hold(String),
+    Release,
 }
 
 #[derive(Default)]

@@ -22,4 +22,8 @@ pub mod relay;
 pub mod replay;
 pub mod roller;
 pub mod roster;
+pub mod rotate;
+pub mod secrets;
+pub mod sweep;
+pub mod uses;
 pub mod write;

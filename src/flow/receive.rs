@@ -11,7 +11,7 @@ use super::record::{Receipt, Recorder, Unrecorded};
 use super::roster::{ActiveSource, LiveRoster, Roster};
 use crate::domain::callback::{QueryMetadata, query_metadata};
 use crate::domain::clock::SharedClock;
-use crate::domain::pace::Pace;
+use crate::domain::pace::{Pace, Rate};
 use crate::domain::secret::Secret;
 use crate::domain::task::{Metadata, Provenance, Trust, Via, clean};
 use crate::providers::{Answer, Header, Inbound, Unread, Verified};
@@ -22,7 +22,7 @@ pub struct Receiver {
     roster: Arc<LiveRoster>,
     recorder: Recorder,
     clock: SharedClock,
-    paces: Arc<Mutex<HashMap<String, Pace>>>,
+    paces: Arc<Mutex<HashMap<String, (Rate, Pace)>>>,
 }
 
 /// Why a request is not even read.
@@ -79,10 +79,14 @@ impl Receiver {
     /// Why the request is refused; nothing is kept of it but a count.
     pub fn admit(&self, source: &str, token: &str) -> Result<Admitted, Refused> {
         let roster = self.roster.now();
-        let Some(active) = roster.sources.get(source).filter(|active| active.source.has_token(token)) else {
+        let known = roster.sources.get(source);
+        let Some((active, which)) = known.and_then(|active| Some((active, active.source.which_token(token)?))) else {
             metrics::counter!("callboard_callbacks_unknown_total").increment(1);
             return Err(Refused::Unknown);
         };
+        if let Some(token) = active.tokens.get(which) {
+            token.used.note(self.clock.now());
+        }
         self.keep_pace(active)?;
         Ok(Admitted { receiver: self.clone(), source: source.to_owned(), roster })
     }
@@ -90,7 +94,10 @@ impl Receiver {
     fn keep_pace(&self, active: &ActiveSource) -> Result<(), Refused> {
         let Some(rate) = active.source.rate else { return Ok(()) };
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        let pace = paces.entry(active.source.name.clone()).or_insert_with(|| Pace::new(rate));
+        let (known, pace) = paces.entry(active.source.name.clone()).or_insert_with(|| (rate, Pace::new(rate)));
+        if *known != rate {
+            (*known, *pace) = (rate, Pace::new(rate));
+        }
         pace.take(self.clock.now()).map_err(|wait| {
             metrics::counter!("callboard_callbacks_limited_total", "source" => active.source.name.clone()).increment(1);
             Refused::TooMany(wait)
@@ -214,11 +221,16 @@ pub fn url_signature(key: &Secret, source: &str, pairs: &Metadata) -> Secret {
     Secret::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// The path of a source's callback URL with this token.
+pub fn token_path(source: &str, token: &Secret) -> String {
+    format!("/callbacks/{source}/{}", token.expose())
+}
+
 /// The path and query of a source's callback URL, with metadata that is signed.
 pub fn callback_path(roster: &Roster, source: &str, pairs: &Metadata) -> Option<String> {
     let active = roster.sources.get(source)?;
     let token = active.source.callback_tokens.first()?;
-    let mut path = format!("/callbacks/{source}/{}", token.expose());
+    let mut path = token_path(source, token);
     if !pairs.is_empty() {
         let signature = url_signature(&roster.url_key, source, pairs);
         let query = url::form_urlencoded::Serializer::new(String::new())

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
+use self::reading::{Kept, read};
 use super::durations::Durations;
-use crate::channels::{Channel, House, Limits, Sender, channel};
+use super::uses::{Use, Uses};
+use crate::channels::{Channel, House, Limits, Sender};
 use crate::config::Config;
 use crate::domain::access::{Scope, TeamScope};
 use crate::domain::clock::{SharedClock, Timestamp};
@@ -16,23 +18,40 @@ use crate::domain::destination::Destination;
 use crate::domain::event::EventType;
 use crate::domain::filter::Filter;
 use crate::domain::id::SubscriptionId;
+use crate::domain::safe::Safe;
 use crate::domain::secret::Secret;
-use crate::domain::signature::new_secret;
 use crate::domain::source::Source;
 use crate::domain::subscription::Subscription;
 use crate::domain::watch::Plan;
-use crate::providers::api::CallbackUrl;
-use crate::providers::{Provider, provider};
-use crate::store::{Result, Store, StoredSubscription, Tx};
+use crate::egress::Egress;
+use crate::providers::Provider;
+use crate::store::{Error, MadeTeam, Result, Store, Sweep, Tx};
+
+mod reading;
+
+/// So often a change is begun anew where others change something at the same moment.
+const TRIES: usize = 5;
 
 /// A source with its adapter.
 pub struct ActiveSource {
-    /// What was configured.
+    /// What was configured, its callback tokens filled in.
     pub source: Source,
+    /// What is known of each of its callback tokens, in their order.
+    pub tokens: Vec<Token>,
     /// What its provider means.
     pub adapter: &'static dyn Provider,
     /// What its tasks are watched by.
     pub plan: Plan,
+}
+
+/// What is known of a callback token beside itself.
+pub struct Token {
+    /// Its id, which says nothing of it: `tok_…`.
+    pub id: String,
+    /// Its number among those that are kept, and when it was made; `None` where the file declares it.
+    pub made: Option<(i64, Timestamp)>,
+    /// When it was last used.
+    pub used: Arc<Use>,
 }
 
 /// A destination, ready to be sent to.
@@ -57,6 +76,10 @@ pub struct Roster {
     pub subscriptions: Vec<Subscription>,
     /// Every team that exists.
     pub teams: BTreeSet<String>,
+    /// Those of them that were made at run time.
+    pub made_teams: Vec<MadeTeam>,
+    /// What is being cleared away.
+    pub sweeps: Vec<Sweep>,
     /// What signs the metadata of callback URLs.
     pub url_key: Secret,
     /// What signs a replay to a URL that is no destination's.
@@ -65,6 +88,10 @@ pub struct Roster {
     pub faults: Arc<Faults>,
     /// How long tasks take.
     pub durations: Arc<Durations>,
+    /// When keys and callback tokens were last used.
+    pub uses: Arc<Uses>,
+    /// When the next secret ends that was replaced.
+    retires_at: Option<Timestamp>,
     version: i64,
 }
 
@@ -105,6 +132,11 @@ impl Roster {
         names
     }
 
+    /// What names a callback token of a source.
+    pub fn token_id(&self, source: &str, token: &Secret) -> String {
+        reading::token_id(&self.url_key, source, token)
+    }
+
     /// What a team may see at this moment.
     pub fn scope_of(&self, team: &str) -> Scope {
         let sources = self.sources.values().map(|active| &active.source).filter(|source| source.is_visible_to(team));
@@ -138,18 +170,19 @@ pub struct LiveRoster {
     config: Config,
     house: House,
     store: Store,
+    safe: Safe,
     clock: SharedClock,
     current: ArcSwap<Roster>,
 }
 
 impl LiveRoster {
-    /// Reads the first one; callback tokens and secrets that are not configured are made and kept.
+    /// Reads the first one; callback tokens and secrets that are not configured are made and kept in the safe.
     ///
     /// # Errors
-    /// As the database gives them.
-    pub async fn load(config: Config, house: House, store: Store, clock: SharedClock) -> Result<Self> {
-        let first = read(&config, &house, &store, clock.now(), Kept::default()).await?;
-        Ok(Self { config, house, store, clock, current: ArcSwap::from_pointee(first) })
+    /// [`Error::Unusable`] where a secret is sealed with a key that is not there; else as the database gives them.
+    pub async fn load(config: Config, house: House, store: Store, safe: Safe, clock: SharedClock) -> Result<Self> {
+        let first = read(&config, &house, &store, &safe, clock.now(), Kept::default()).await?;
+        Ok(Self { config, house, store, safe, clock, current: ArcSwap::from_pointee(first) })
     }
 
     /// The roster of this moment.
@@ -162,139 +195,60 @@ impl LiveRoster {
         &self.house
     }
 
+    /// The way to a source's `base_url`: `operators` where the file names it, else the one that leads nowhere inside.
+    pub fn way_to<'a>(&'a self, source: &Source, operators: &'a Egress) -> &'a Egress {
+        if source.from_file { operators } else { &self.house.egress }
+    }
+
+    /// What secrets are laid down in.
+    pub fn safe(&self) -> &Safe {
+        &self.safe
+    }
+
     /// Reads it anew, after a change.
     ///
     /// # Errors
     /// As the database gives them; the old one stays then.
     pub async fn reload(&self) -> Result<()> {
-        let now = self.now();
-        let kept = Kept { faults: Arc::clone(&now.faults), durations: Arc::clone(&now.durations) };
-        let next = read(&self.config, &self.house, &self.store, self.clock.now(), kept).await?;
+        let kept = Kept::of(&self.now());
+        let next = read(&self.config, &self.house, &self.store, &self.safe, self.clock.now(), kept).await?;
         self.current.store(Arc::new(next));
         Ok(())
     }
 
-    /// Reads it anew if another instance has changed something.
+    /// Reads it anew if another instance has changed something, or a secret has ended.
     ///
     /// # Errors
     /// As the database gives them.
     pub async fn follow(&self) -> Result<()> {
         let version = self.store.read().await?.settings_version().await?;
-        if version == self.now().version { Ok(()) } else { self.reload().await }
+        let current = self.now();
+        let retired = current.retires_at.is_some_and(|at| at <= self.clock.now());
+        if version == current.version && !retired { Ok(()) } else { self.reload().await }
     }
-}
 
-/// What one roster hands to the next.
-#[derive(Default)]
-struct Kept {
-    faults: Arc<Faults>,
-    durations: Arc<Durations>,
-}
-
-async fn read(config: &Config, house: &House, store: &Store, now: Timestamp, kept: Kept) -> Result<Roster> {
-    let mut tx = store.write().await?;
-    let version = tx.settings_version().await?;
-    let sources = read_sources(&mut tx, config, now).await?;
-    let mut declared = config.destinations.clone();
-    for made in tx.destinations().await? {
-        if !declared.iter().any(|of_file| of_file.name == made.name) {
-            declared.push(made);
-        }
-    }
-    let mut targets = HashMap::new();
-    for destination in declared {
-        match ready(&mut tx, destination.clone(), house, now).await? {
-            Ok(target) => {
-                targets.insert(destination.name, target);
-            }
-            Err(problem) => {
-                tracing::error!(destination = destination.name, problem, "this destination cannot be used");
+    /// Begins a change of the settings. Until the transaction ends nobody else changes any, and the roster is as the
+    /// database is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where others change something all the time; else as the database gives them.
+    pub async fn change(&self) -> Result<(Tx, Arc<Roster>)> {
+        for _ in 0..TRIES {
+            self.follow().await?;
+            let roster = self.now();
+            let mut tx = self.store.write().await?;
+            if tx.settings_changed().await? == roster.version + 1 {
+                return Ok((tx, roster));
             }
         }
+        Err(Error::busy())
     }
-    let mut teams: BTreeSet<String> = tx.teams().await?.into_iter().collect();
-    teams.extend(targets.values().map(|target| target.destination.team.clone()));
-    teams.extend(config.sources.iter().filter_map(|source| source.teams.clone()).flatten());
-    let subscriptions = read_subscriptions(config, tx.subscriptions().await?);
-    let url_key = newest(tx.secrets("callback_url", "", now, || Secret::random("")).await?);
-    let replay_secret = newest(tx.secrets("replay", "", now, new_secret).await?);
-    tx.commit().await?;
-    let Kept { faults, durations } = kept;
-    Ok(Roster { sources, targets, subscriptions, teams, url_key, replay_secret, faults, durations, version })
-}
 
-async fn read_sources(tx: &mut Tx, config: &Config, now: Timestamp) -> Result<HashMap<String, ActiveSource>> {
-    let mut sources = HashMap::new();
-    for configured in &config.sources {
-        // The configuration was checked against the same registry.
-        let Some(adapter) = provider(&configured.provider) else { continue };
-        let callback_tokens = if configured.callback_tokens.is_empty() {
-            tx.secrets("callback_token", &configured.name, now, || Secret::random("")).await?
-        } else {
-            configured.callback_tokens.clone()
-        };
-        let source = Source { callback_tokens, ..configured.clone() };
-        let calls_back = adapter.ask().is_none_or(|ask| ask.api().callback_url != CallbackUrl::Nowhere);
-        let plan = Plan::of(&source, calls_back);
-        sources.insert(configured.name.clone(), ActiveSource { source, adapter, plan });
+    /// Writes down which keys and callback tokens were used, each at most once a minute.
+    ///
+    /// # Errors
+    /// As the database gives them; it is written later then.
+    pub async fn write_uses(&self) -> Result<()> {
+        self.now().uses.write(&self.store, self.clock.now()).await
     }
-    Ok(sources)
-}
-
-async fn ready(
-    tx: &mut Tx,
-    destination: Destination,
-    house: &House,
-    now: Timestamp,
-) -> Result<std::result::Result<Target, String>> {
-    let Some(channel) = channel(&destination.channel) else {
-        return Ok(Err(format!("this build has no channel `{}`", destination.channel)));
-    };
-    let mut settings = destination.settings.clone();
-    if channel.signs() && !settings.contains_key("secret") {
-        let made = tx.secrets("destination", &destination.name, now, new_secret).await?;
-        let made = made.iter().map(|secret| Value::from(secret.expose())).collect();
-        settings.insert("secret".into(), Value::Array(made));
-    }
-    let limits = Limits {
-        rate: destination.rate.or(channel.limits().rate),
-        concurrency: destination.concurrency.unwrap_or(channel.limits().concurrency).max(1),
-    };
-    Ok(channel
-        .parse(&settings, house)
-        .map(|sender| Target { destination, channel, sender, limits })
-        .map_err(|invalid| invalid.to_string()))
-}
-
-fn read_subscriptions(config: &Config, made: Vec<StoredSubscription>) -> Vec<Subscription> {
-    let of_file = config.subscriptions.iter().zip(1..).map(|(declared, number)| Subscription {
-        id: SubscriptionId::stored(format!("sub_file_{number}")),
-        destination: declared.destination.clone(),
-        events: declared.events.clone(),
-        sources: declared.sources.clone(),
-        filter: declared.filter.clone(),
-        from_file: true,
-    });
-    let of_run_time = made.into_iter().filter_map(|stored| {
-        let filter = match stored.filter.as_deref().map(Filter::compile).transpose() {
-            Ok(filter) => filter,
-            Err(problem) => {
-                tracing::error!(subscription.id = stored.id, %problem, "this subscription cannot be used");
-                return None;
-            }
-        };
-        Some(Subscription {
-            id: SubscriptionId::stored(stored.id),
-            destination: stored.destination,
-            events: stored.events,
-            sources: stored.sources,
-            filter,
-            from_file: false,
-        })
-    });
-    of_file.chain(of_run_time).collect()
-}
-
-fn newest(secrets: Vec<Secret>) -> Secret {
-    secrets.into_iter().next().unwrap_or_else(|| Secret::random(""))
 }

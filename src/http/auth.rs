@@ -8,6 +8,8 @@ use super::problem::Problem;
 use crate::domain::access::{Right, Role, Scope};
 use crate::domain::secret::Secret;
 use crate::flow::roster::Roster;
+use crate::flow::uses::Used;
+use crate::store::Actor;
 
 /// The administrator's key of the configuration; without one the key of the first start counts.
 #[derive(Clone, Debug)]
@@ -29,7 +31,6 @@ pub(super) struct Caller {
     /// The key's id; `None` for the administrator's of the configuration.
     pub(super) key_id: Option<String>,
     /// What the key is called.
-    #[expect(dead_code, reason = "the audit log names it")]
     pub(super) key_name: String,
     /// What the key is for.
     pub(super) role: Role,
@@ -41,6 +42,11 @@ impl Caller {
     /// What may be seen with the key at this moment.
     pub(super) fn scope(&self, roster: &Roster) -> Scope {
         self.team.as_deref().map_or(Scope::All, |team| roster.scope_of(team))
+    }
+
+    /// Who it is in the audit log.
+    pub(super) fn actor(&self) -> Actor {
+        Actor { key_id: self.key_id.clone(), key_name: self.key_name.clone(), team: self.team.clone() }
     }
 }
 
@@ -73,10 +79,14 @@ async fn known(key: &Secret, services: &Services) -> Result<Option<Caller>, Prob
         return Ok(Some(Caller { key_id: None, key_name, role: Role::Admin, team: None }));
     }
     let found = services.store.read().await?.key(&hash, services.clock.now()).await?;
+    if let Some(key) = &found {
+        services.roster.now().uses.of(Used::Key(key.id.clone())).note(services.clock.now());
+    }
     Ok(found.map(|key| Caller { key_id: Some(key.id), key_name: key.name, role: key.role, team: key.team }))
 }
 
-fn bearer(request: &HttpRequest) -> Option<Secret> {
+/// The key of a request.
+pub(super) fn bearer(request: &HttpRequest) -> Option<Secret> {
     let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(key.trim()))

@@ -7,6 +7,7 @@ use actix_web::web::{Bytes, BytesMut, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::problem::{NO_SUCH_ROUTE, Problem};
 use super::{Services, client};
@@ -19,6 +20,25 @@ use crate::providers::Header;
 /// How long the whole body is awaited: providers give up after 10 s (EvoLink, `docs/providers.md`).
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Receive a callback
+///
+/// What a provider posts: any body, taken as the bytes that it is. The query becomes the task's `metadata`; names that begin with `cb_` are
+/// Callboard's own. A success is answered once what was received is durable, well inside the 10 s that providers wait. A provider that
+/// wants a particular body gets that instead.
+#[utoipa::path(post, path = "/callbacks/{source}/{token}", tag = "callbacks in",
+    request_body(content = Vec<u8>, content_type = "*/*", description = "The callback, without `Content-Encoding`"),
+    responses(
+        (status = 200, description = "It is kept; `outcome` says what it was", body = Outcome),
+        (status = 401, description = "The source signs, and the signature is missing, wrong or too old; it is kept as `rejected`"),
+        (status = 404, description = "There is no such callback URL; nothing is kept"),
+        (status = 408, description = "The body did not come within 10 s"),
+        (status = 413, description = "It is larger than `server.max_body`"),
+        (status = 415, description = "It has a `Content-Encoding` other than `identity`"),
+        (status = 422, description = "It cannot be read, or no task id is in it; it is kept as `quarantined`"),
+        (status = 429, description = "More than `rate` of the source"),
+        (status = 503, description = "The database cannot take it, or not within 3 s; nothing is kept of it"),
+    ),
+)]
 pub(super) async fn receive(
     services: Data<Services>,
     request: HttpRequest,
@@ -77,22 +97,32 @@ fn headers(request: &HttpRequest) -> Vec<Header> {
     request.headers().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
 }
 
-#[derive(Serialize)]
-struct Answer<'a> {
+/// What became of a callback that was received.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Outcome<'a> {
     outcome: CallbackOutcome,
+    /// What it is kept as.
     callback_id: Option<&'a str>,
+    /// The task that it speaks of; of several, the first.
     task_id: Option<&'a str>,
+    /// The event that it made or repeats; null where there is none yet.
     event_id: Option<&'a str>,
+    /// Why, where there is something to say.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     detail: Option<&'a str>,
+    /// Each task, where it speaks of several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tasks: Vec<OneTask<'a>>,
 }
 
-#[derive(Serialize)]
-struct OneTask<'a> {
+/// What became of one of several tasks.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OutcomeOfTask)]
+pub(super) struct OneTask<'a> {
     task_id: &'a str,
     outcome: CallbackOutcome,
+    /// The event that was made or is repeated.
     event_id: Option<&'a str>,
 }
 
@@ -117,7 +147,7 @@ fn answer(received: Received) -> Result<HttpResponse, Problem> {
     }
 }
 
-fn recorded(receipt: &Receipt) -> Answer<'_> {
+fn recorded(receipt: &Receipt) -> Outcome<'_> {
     fn event(folded: &Folded) -> Option<&str> {
         folded.event_id.as_ref().map(|id| id.as_str())
     }
@@ -127,7 +157,7 @@ fn recorded(receipt: &Receipt) -> Answer<'_> {
         outcome: folded.outcome,
         event_id: event(folded),
     });
-    Answer {
+    Outcome {
         outcome: receipt.outcome,
         callback_id: receipt.callback_id.as_ref().map(|id| id.as_str()),
         task_id: receipt.task_id(),

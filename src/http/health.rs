@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::problem::Problem;
 use super::{Front, Services, auth, client};
@@ -14,21 +15,53 @@ use crate::domain::access::Right;
 const READY_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The process runs.
-pub(super) async fn alive() -> HttpResponse {
-    HttpResponse::Ok().json(json!({"status": "alive", "version": env!("CARGO_PKG_VERSION")}))
+#[derive(Serialize, ToSchema)]
+pub(super) struct Alive {
+    /// Always `alive`.
+    status: &'static str,
+    version: &'static str,
 }
 
-/// Callbacks can be taken: the database answers.
+/// Callbacks can be taken.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ready {
+    /// Always `ready`.
+    status: &'static str,
+    /// The kind of database: `sqlite` or `postgres`.
+    database: &'static str,
+}
+
+/// Say that the process runs
+#[utoipa::path(get, path = "/healthz", tag = "service", responses((status = 200, description = "It does", body = Alive)))]
+pub(super) async fn alive() -> HttpResponse {
+    HttpResponse::Ok().json(Alive { status: "alive", version: env!("CARGO_PKG_VERSION") })
+}
+
+/// Say whether callbacks can be taken
+///
+/// They can while the database answers within 2 s.
+#[utoipa::path(get, path = "/readyz", tag = "service", responses(
+    (status = 200, description = "They can", body = Ready),
+    (status = 503, description = "The database does not answer"),
+))]
 pub(super) async fn ready(services: Data<Services>) -> Result<HttpResponse, Problem> {
     let asked = async { services.store.write().await?.settings_version().await };
     match tokio::time::timeout(READY_DEADLINE, asked).await {
-        Ok(Ok(_)) => Ok(HttpResponse::Ok().json(json!({"status": "ready", "database": services.store.kind()}))),
+        Ok(Ok(_)) => Ok(HttpResponse::Ok().json(Ready { status: "ready", database: services.store.kind() })),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(Problem::Unavailable),
     }
 }
 
-/// The counters, as Prometheus reads them.
+/// Show the counters
+///
+/// As Prometheus reads them. No key is needed from this machine itself, or where `server.manage_listen` is asked.
+#[utoipa::path(get, path = "/metrics", tag = "service", security((), ("key" = ["administer"])), responses(
+    (status = 200, description = "The counters", body = String, content_type = "text/plain"),
+    (status = 401, description = "A key is needed"),
+    (status = 403, description = "The key is for something else"),
+    (status = 503, description = "The key cannot be looked up now"),
+))]
 pub(super) async fn metrics(
     services: Data<Services>,
     front: Data<Front>,

@@ -19,11 +19,13 @@ mod auth;
 mod callbacks;
 mod client;
 mod health;
+mod openapi;
 mod problem;
 mod relay;
 pub mod tls;
 
 pub use auth::AdminKey;
+pub use openapi::document;
 
 /// What the handlers work with. Clones are the same.
 #[derive(Clone)]
@@ -103,6 +105,9 @@ pub fn routes(front: Front) -> impl Fn(&mut web::ServiceConfig) + Clone {
         if front != Front::Callbacks {
             config
                 .service(get("/metrics").to(health::metrics).wrap(safe()))
+                .service(get("/openapi.json").to(openapi::json).wrap(safe()))
+                .service(get("/docs").to(openapi::docs).wrap(safe()))
+                .service(get("/docs/style.css").to(openapi::style).wrap(safe()))
                 .service(web::scope("/api/v1").wrap(safe()).configure(api::routes));
         }
     }

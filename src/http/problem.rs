@@ -6,10 +6,13 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Map, Value, json};
 
+pub(super) use self::code::Code;
 use super::SAFE;
 use crate::domain::access::{Right, Role};
 use crate::flow::record::Unrecorded;
 use crate::store;
+
+mod code;
 
 /// What went wrong with a request, as the client is told.
 #[derive(Debug)]
@@ -72,104 +75,49 @@ pub(super) enum Problem {
 /// 4 s after its third, so that more would be too late.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-struct Told {
-    status: StatusCode,
-    code: &'static str,
-    title: &'static str,
-    detail: String,
-}
-
 impl Problem {
-    fn told(&self) -> Told {
-        let told = |status, code, title, detail: String| Told { status, code, title, detail };
+    /// What kind it is, and what is said of it.
+    fn told(&self) -> (Code, String) {
         match self {
-            Self::NotFound(what) => told(StatusCode::NOT_FOUND, "not-found", "Not found", (*what).to_owned()),
-            Self::Unauthorized => told(
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "No valid API key",
+            Self::NotFound(what) => (Code::NotFound, (*what).to_owned()),
+            Self::Unauthorized => (
+                Code::Unauthorized,
                 "send `Authorization: Bearer KEY`; on first start the administrator's key is kept in callboard.key"
                     .into(),
             ),
-            Self::Forbidden { role, right } => told(
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                "This key is for something else",
+            Self::NoRelayKey => {
+                (Code::Unauthorized, "send `X-Callboard-Key: KEY`; `Authorization` is passed on to the provider".into())
+            }
+            Self::Forbidden { role, right } => (
+                Code::Forbidden,
                 format!("it takes a key of the role {}; this one is `{}`", roles_with(*right), role.as_str()),
             ),
-            Self::NoRelayKey | Self::NoBaseUrl(_) | Self::Unreached(_) | Self::TimedOut(_) => self.of_the_relay(),
-            Self::Unsigned { detail, .. } => {
-                told(StatusCode::UNAUTHORIZED, "rejected", "The signature does not hold", detail.clone())
-            }
-            Self::Unreadable { detail, .. } => {
-                told(StatusCode::UNPROCESSABLE_ENTITY, "unreadable", "The callback cannot be read", detail.clone())
-            }
-            Self::Invalid { field, detail } => {
-                told(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A field is wrong", format!("`{field}`: {detail}"))
-            }
-            Self::Conflict(detail) => told(StatusCode::CONFLICT, "conflict", "It is in the way", detail.clone()),
-            Self::TooLarge(max) => told(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
-                "The body is too large",
-                format!("at most {max} bytes are taken; `server.max_body` sets it"),
-            ),
-            Self::TooSlow => told(
-                StatusCode::REQUEST_TIMEOUT,
-                "too-slow",
-                "The body did not come in time",
-                "the whole body is awaited for 10 s".into(),
-            ),
-            Self::Encoded => told(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "encoded",
-                "The body is encoded",
-                "send it without `Content-Encoding`: the bytes as they are".into(),
-            ),
-            Self::TooMany(wait) => told(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too-many",
-                "More than this source's rate",
-                format!("try again in {} ms; `rate` of the source sets it", wait.as_millis()),
-            ),
-            Self::Unavailable => told(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "The database cannot be used now",
-                "nothing of this request was kept; send it again".into(),
-            ),
-        }
-    }
-
-    /// What only the relay says.
-    fn of_the_relay(&self) -> Told {
-        let (status, code, title, detail) = match self {
             Self::NoBaseUrl(source) => (
-                StatusCode::CONFLICT,
-                "no-base-url",
-                "The source has no address",
+                Code::NoBaseUrl,
                 format!("nobody knows where the API of `{source}` is: set `base_url` in [sources.{source}]"),
             ),
-            Self::TimedOut(said) => {
-                (StatusCode::GATEWAY_TIMEOUT, "timed-out", "The provider did not answer in time", unknown(said))
+            Self::Unreached(said) => (Code::Unreached, unknown(said)),
+            Self::TimedOut(said) => (Code::TimedOut, unknown(said)),
+            Self::Unsigned { detail, .. } => (Code::Rejected, detail.clone()),
+            Self::Unreadable { detail, .. } => (Code::Unreadable, detail.clone()),
+            Self::Invalid { field, detail } => (Code::Invalid, format!("`{field}`: {detail}")),
+            Self::Conflict(detail) => (Code::Conflict, detail.clone()),
+            Self::TooLarge(max) => {
+                (Code::TooLarge, format!("at most {max} bytes are taken; `server.max_body` sets it"))
             }
-            Self::Unreached(said) => {
-                (StatusCode::BAD_GATEWAY, "unreached", "The provider could not be reached", unknown(said))
+            Self::TooSlow => (Code::TooSlow, "the whole body is awaited for 10 s".into()),
+            Self::Encoded => (Code::Encoded, "send it without `Content-Encoding`: the bytes as they are".into()),
+            Self::TooMany(wait) => {
+                (Code::TooMany, format!("try again in {} ms; `rate` of the source sets it", wait.as_millis()))
             }
-            _ => (
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "No valid API key",
-                "send `X-Callboard-Key: KEY`; `Authorization` is passed on to the provider".into(),
-            ),
-        };
-        Told { status, code, title, detail }
+            Self::Unavailable => (Code::Unavailable, "nothing of this request was kept; send it again".into()),
+        }
     }
 
     fn more(&self, problem: &mut Map<String, Value>) {
         match self {
-            Self::Unsigned { callback_id, .. } | Self::Unreadable { callback_id, .. } => {
-                problem.insert("callback_id".into(), json!(callback_id));
+            Self::Unsigned { callback_id: Some(id), .. } | Self::Unreadable { callback_id: Some(id), .. } => {
+                problem.insert("callback_id".into(), json!(id));
             }
             Self::Invalid { field, .. } => {
                 problem.insert("field".into(), json!(field));
@@ -193,24 +141,24 @@ fn unknown(detail: &str) -> String {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.told().title)
+        f.write_str(self.told().0.title())
     }
 }
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        self.told().status
+        self.told().0.status()
     }
 
     fn error_response(&self) -> HttpResponse {
-        let told = self.told();
+        let (code, detail) = self.told();
         let mut problem = Map::new();
-        problem.insert("type".into(), json!(format!("urn:callboard:problem:{}", told.code)));
-        problem.insert("title".into(), json!(told.title));
-        problem.insert("status".into(), json!(told.status.as_u16()));
-        problem.insert("detail".into(), json!(told.detail));
+        problem.insert("type".into(), json!(code.urn()));
+        problem.insert("title".into(), json!(code.title()));
+        problem.insert("status".into(), json!(code.status().as_u16()));
+        problem.insert("detail".into(), json!(detail));
         self.more(&mut problem);
-        let mut response = HttpResponse::build(told.status);
+        let mut response = HttpResponse::build(code.status());
         match self {
             Self::TooMany(wait) => {
                 let seconds = wait.as_millis().div_ceil(1000).max(1);

@@ -27,6 +27,27 @@ const TASK: HeaderName = HeaderName::from_static("x-callboard-task");
 /// What is still coming from the client.
 type Feeding = Pin<Box<dyn Future<Output = Result<(), Problem>>>>;
 
+/// Relay a request to a provider
+///
+/// It is passed on to the source's `base_url` as it came, and so is the answer. Where it creates a task, the callback URL is put in, and the
+/// task is known from then on. `Authorization`, if there is one, goes to the provider; without it the source's own `api_key` is used
+/// for the routes that create, query and cancel tasks. `X-Callboard-Metadata-<key>` headers become the task's metadata. Any method is taken.
+#[utoipa::path(method(get, post, put, patch, delete), path = "/relay/{source}/{path}", tag = "relay", security(("relay" = ["submit"])),
+    params(("X-Callboard-Metadata-KEY" = Option<String>, Header, description = "Metadata of the task; KEY stands for any key, in lower case")),
+    responses(
+        (status = "default", description = "The provider's answer, byte for byte; `X-Callboard-Task` has the task's id, or `unrecorded`"),
+        (status = 401, description = "There is no key that holds; or the provider's own answer"),
+        (status = 403, description = "The key is for something else; or the provider's own answer"),
+        (status = 404, description = "There is no such source; or the provider's own answer"),
+        (status = 408, description = "The body did not come in time"),
+        (status = 409, description = "Nobody knows where the API of the source is"),
+        (status = 413, description = "The body of a create is larger than `server.max_body`"),
+        (status = 422, description = "The path leads out of the provider's API, or the metadata cannot be taken; or the provider's own answer"),
+        (status = 502, description = "The provider could not be reached; whether it acted on the request is not known"),
+        (status = 503, description = "The intent could not be kept, and the provider was not asked"),
+        (status = 504, description = "The provider did not answer in time; whether it acted on the request is not known"),
+    ),
+)]
 pub(super) async fn pass(
     services: Data<Services>,
     request: HttpRequest,

@@ -1,11 +1,15 @@
 //! Destinations made at run time, and how every destination is faring.
 
-use super::row::{Row, values};
+use super::row::{Row, Value, values};
+use super::secrets::closed;
+use super::sweeps::SweepKind;
 use super::tx::Tx;
 use super::{Error, Result};
 use crate::domain::clock::Timestamp;
 use crate::domain::destination::Destination;
 use crate::domain::pace::Rate;
+use crate::domain::safe::Safe;
+use crate::domain::secret::Secret;
 
 /// How a destination is faring. One without a row is well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,39 +27,82 @@ pub struct DestinationState {
 }
 
 impl Tx {
-    /// Makes a destination.
+    /// Makes a destination, of which nothing is left that had its name before.
     ///
     /// # Errors
     /// One that [`Error::is_taken`] if the name is.
-    pub async fn insert_destination(&mut self, made: &Destination, now: Timestamp) -> Result<()> {
-        let settings = serde_json::to_string(&made.settings).unwrap_or_default();
-        let concurrency = made.concurrency.and_then(|many| i64::try_from(many).ok());
+    pub async fn insert_destination(&mut self, safe: &Safe, made: &Destination, now: Timestamp) -> Result<()> {
+        self.execute(
+            "DELETE FROM destinations WHERE name = $1 AND team = $2 AND removed_at IS NOT NULL",
+            values![made.name.as_str(), made.team.as_str()],
+        )
+        .await?;
         self.execute(
             "INSERT INTO destinations (name, team, channel, settings, rate, concurrency, created_at, updated_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $7)",
-            values![
-                made.name.as_str(),
-                made.team.as_str(),
-                made.channel.as_str(),
-                settings,
-                made.rate.map(|rate| rate.to_string()),
-                concurrency,
-                now
-            ],
+            kept(safe, made, now),
         )
         .await?;
-        self.settings_changed().await
+        self.forget_destination(&made.name).await?;
+        self.sweep_destination(&made.name, now).await?;
+        self.settings_changed().await.map(drop)
+    }
+
+    /// Changes a destination. Its name and its team stay.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn update_destination(&mut self, safe: &Safe, made: &Destination, now: Timestamp) -> Result<()> {
+        self.execute(
+            "UPDATE destinations SET team = $2, channel = $3, settings = $4, rate = $5, concurrency = $6,
+                 updated_at = $7 WHERE name = $1",
+            kept(safe, made, now),
+        )
+        .await?;
+        self.settings_changed().await.map(drop)
+    }
+
+    /// Removes a destination with its subscriptions and its secrets; what waits for it becomes dead. Its name stays
+    /// its team's, under which the deliveries of before are shown.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn delete_destination(&mut self, name: &str, now: Timestamp) -> Result<()> {
+        let sql = "UPDATE destinations SET removed_at = $2, settings = '' WHERE name = $1";
+        self.execute(sql, values![name, now]).await?;
+        self.execute("DELETE FROM subscriptions WHERE destination = $1", values![name]).await?;
+        self.forget_destination(name).await?;
+        self.begin_sweep(SweepKind::Destination, name, now).await
+    }
+
+    /// How it fared, and what signed in its name.
+    async fn forget_destination(&mut self, name: &str) -> Result<()> {
+        self.execute("DELETE FROM destination_states WHERE name = $1", values![name]).await?;
+        self.drop_secrets(("destination", name)).await
+    }
+
+    /// The team whose destination had this name, if it was removed.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn former_team(&mut self, name: &str) -> Result<Option<String>> {
+        let sql = "SELECT team FROM destinations WHERE name = $1 AND removed_at IS NOT NULL";
+        self.fetch_one(sql, values![name]).await?.map(|row| row.text("team")).transpose()
     }
 
     /// Every destination that was made at run time.
     ///
     /// # Errors
-    /// As the database gives them.
-    pub async fn destinations(&mut self) -> Result<Vec<Destination>> {
+    /// [`Error::Unusable`] where one is sealed with a key that is not there; else as the database gives them.
+    pub async fn destinations(&mut self, safe: &Safe) -> Result<Vec<Destination>> {
         let rows = self
-            .fetch("SELECT name, team, channel, settings, rate, concurrency FROM destinations ORDER BY name", values![])
+            .fetch(
+                "SELECT name, team, channel, settings, rate, concurrency FROM destinations
+                 WHERE removed_at IS NULL ORDER BY name",
+                values![],
+            )
             .await?;
-        rows.iter().map(read).collect()
+        rows.iter().map(|row| read(row, safe)).collect()
     }
 
     /// How the destinations are faring that have had trouble.
@@ -162,7 +209,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Enables a destination; what was held for it is sent, or dropped as dead. Gives how many those were.
+    /// Enables a destination; what was held for it is sent, or dropped as dead. Gives how many those are: beyond the
+    /// first thousand, it is done in the moments after.
     ///
     /// # Errors
     /// As the database gives them.
@@ -173,25 +221,57 @@ impl Tx {
             values![name],
         )
         .await?;
-        let sql = if send {
-            "UPDATE deliveries SET status = 'pending', due_at = $2, reason = NULL
-             WHERE destination = $1 AND status = 'held'"
+        let sql = "SELECT count(*) AS many FROM deliveries WHERE destination = $1 AND status = 'held'";
+        let many = self.fetch_one(sql, values![name]).await?.map_or(Ok(0), |row| row.int("many"))?;
+        if send {
+            self.release(name, now).await?;
         } else {
-            "UPDATE deliveries SET status = 'dead', finished_at = $2, reason = 'dropped when the destination was enabled'
-             WHERE destination = $1 AND status = 'held'"
-        };
-        self.execute(sql, values![name, now]).await
+            self.begin_sweep(SweepKind::Held, name, now).await?;
+        }
+        Ok(many.unsigned_abs())
     }
 
-    /// Notes that settings made at run time have changed, for every instance to read them anew.
-    pub(super) async fn settings_changed(&mut self) -> Result<()> {
-        self.execute(
-            "INSERT INTO meta (key, value) VALUES ('settings', '1')
-             ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)",
-            values![],
-        )
-        .await?;
+    /// The destinations for which something is held.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn holding(&mut self) -> Result<Vec<String>> {
+        self.distinct("deliveries", "destination", "status = 'held'").await
+    }
+
+    /// What is held for a destination is due now, a thousand of it, unless the destination is disabled or the rest is
+    /// being dropped.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn release(&mut self, name: &str, now: Timestamp) -> Result<()> {
+        let sql = format!(
+            "WITH chosen AS MATERIALIZED (
+                 SELECT id FROM deliveries WHERE destination = $1 AND status = 'held' ORDER BY id LIMIT 1000 {})
+             UPDATE deliveries SET status = 'pending', due_at = $2, reason = NULL
+             WHERE id IN (SELECT id FROM chosen) AND status = 'held'
+                 AND NOT EXISTS (SELECT 1 FROM destination_states WHERE name = $1 AND disabled_at IS NOT NULL)
+                 AND NOT EXISTS (SELECT 1 FROM sweeps WHERE name = $1 AND kind IN ('destination', 'held'))",
+            self.lock_clause()
+        );
+        self.execute(sql, values![name, now]).await?;
         Ok(())
+    }
+
+    /// Notes that settings made at run time have changed, for every instance to read them anew; whoever else
+    /// changes some waits until this transaction has ended. Gives the new version.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn settings_changed(&mut self) -> Result<i64> {
+        let row = self
+            .fetch_one(
+                "INSERT INTO meta (key, value) VALUES ('settings', '1')
+                 ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT) RETURNING value",
+                values![],
+            )
+            .await?;
+        row.map_or(Ok(0), |row| row.parsed("value", |text| text.parse().ok()))
     }
 
     /// A number that grows with every change of the settings made at run time.
@@ -204,13 +284,33 @@ impl Tx {
     }
 }
 
-fn read(row: &Row) -> Result<Destination> {
-    let rate = row.optional_text("rate")?;
+/// What the settings of a destination are sealed for.
+pub(super) fn sealed_for(name: &str) -> String {
+    format!("destinations:{name}")
+}
+
+fn kept(safe: &Safe, made: &Destination, now: Timestamp) -> Vec<Value> {
+    let settings = Secret::new(serde_json::to_string(&made.settings).unwrap_or_default());
+    values![
+        made.name.as_str(),
+        made.team.as_str(),
+        made.channel.as_str(),
+        safe.keep(&settings, &sealed_for(&made.name)),
+        made.rate.map(|rate| rate.to_string()),
+        made.concurrency.and_then(|many| i64::try_from(many).ok()),
+        now
+    ]
+}
+
+fn read(row: &Row, safe: &Safe) -> Result<Destination> {
+    let (rate, name) = (row.optional_text("rate")?, row.text("name")?);
+    let opened = safe.open(&row.text("settings")?, &sealed_for(&name));
+    let settings = opened.map_err(|problem| closed(&format!("destination `{name}`"), &problem))?;
     Ok(Destination {
-        name: row.text("name")?,
+        settings: serde_json::from_str(settings.expose()).map_err(|_| Error::Corrupt { column: "settings" })?,
+        name,
         team: row.text("team")?,
         channel: row.text("channel")?,
-        settings: row.parsed("settings", |text| serde_json::from_str(text).ok())?,
         rate: rate.map(|text| Rate::parse(&text)).transpose().map_err(|_| Error::Corrupt { column: "rate" })?,
         concurrency: row.optional_int("concurrency")?.and_then(|many| many.try_into().ok()),
         from_file: false,

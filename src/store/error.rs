@@ -64,6 +64,11 @@ fn sqlite(code: &str, error: sqlx::Error) -> Error {
 }
 
 impl Error {
+    /// Others are at it all the time; the same may work later.
+    pub fn busy() -> Self {
+        Self::Unavailable(sqlx::Error::PoolTimedOut)
+    }
+
     /// Whether a unique name or id was already taken.
     pub fn is_taken(&self) -> bool {
         match self {

@@ -13,6 +13,7 @@
 //!
 //! A state that must not exist is forbidden by the schema, not by care.
 
+mod audit;
 mod callbacks;
 mod deliveries;
 mod destinations;
@@ -27,13 +28,16 @@ mod log;
 mod open;
 mod polls;
 mod prune;
+mod reseal;
 mod row;
 mod sealed;
 mod secrets;
 mod settle;
 mod sources;
+mod sources_made;
 mod stats;
 mod subscriptions;
+mod sweeps;
 mod tail;
 mod tasks;
 mod teams;
@@ -45,6 +49,7 @@ use std::time::Duration;
 
 use sqlx::{PgPool, SqlitePool};
 
+pub use audit::{Actor, AuditFilter, AuditRow};
 pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback};
 pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Forwarded, Lease, NewDelivery};
 pub use destinations::DestinationState;
@@ -52,19 +57,24 @@ pub use error::Error;
 pub use events::{EventFilter, EventRow};
 pub use idempotency::KeptAnswer;
 pub use intents::{Intent, NewIntent};
-pub use keys::KeyRow;
+pub use keys::{FIRST_KEY, KeyRow, ShownKey};
 pub use lists::Page;
 pub use log::Handed;
 pub use open::{SQLITE_VERSION_MIN, lock_sqlite};
 pub use polls::{NewPoll, PollRow};
 pub use prune::{FileSpace, Heard, OldDelivery, OldEvent, OldMessage};
-pub use sealed::{SealFile, seal_beside};
+pub use reseal::Place;
+pub use sealed::{SealFile, seal_beside, seal_file};
+pub use secrets::{KeptSecret, Use, closed};
 pub use settle::{AttemptRow, NewAttempt, Settled};
 pub use sources::SourceState;
+pub use sources_made::MadeSource;
 pub use stats::{Awaited, StatsFilter, StatsRow};
 pub use subscriptions::StoredSubscription;
+pub use sweeps::{Sweep, SweepKind};
 pub use tail::{EventCursor, TailRow};
 pub use tasks::{TaskFilter, TaskId};
+pub use teams::MadeTeam;
 pub use tx::{On, Tx};
 pub use watches::{Asked, NextAsk, SavedWatch};
 pub use writer::{PostgresTx, SqliteTx, Writer, Writing};

@@ -156,12 +156,14 @@ const SQLITE: &[Script] = &[
     (2, "watching", include_str!("../../migrations/sqlite/0002_watching.sql")),
     (3, "lists", include_str!("../../migrations/sqlite/0003_lists.sql")),
     (4, "stats", include_str!("../../migrations/sqlite/0004_stats.sql")),
+    (5, "settings", include_str!("../../migrations/sqlite/0005_settings.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (2, "watching", include_str!("../../migrations/postgres/0002_watching.sql")),
     (3, "lists", include_str!("../../migrations/postgres/0003_lists.sql")),
     (4, "stats", include_str!("../../migrations/postgres/0004_stats.sql")),
+    (5, "settings", include_str!("../../migrations/postgres/0005_settings.sql")),
 ];
 
 fn migrator(scripts: &[Script]) -> Migrator {

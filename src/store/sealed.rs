@@ -35,13 +35,18 @@ pub enum SealFile {
     },
 }
 
+/// Where the key lies of what seals for this SQLite database.
+pub fn seal_file(database: &Path) -> PathBuf {
+    database.with_file_name(FILE)
+}
+
 /// What seals for this SQLite database: the keys of the file beside it, a line each, the first seals. One is made
 /// if there is no file.
 ///
 /// # Errors
 /// The file cannot be used.
 pub fn seal_beside(database: &Path) -> Result<Seal, SealFile> {
-    let path = database.with_file_name(FILE);
+    let path = seal_file(database);
     let text = match kept(&path) {
         Ok(text) => text,
         Err(source) => return Err(SealFile::Io { path, source }),

@@ -1,7 +1,7 @@
 //! Subscriptions made at run time.
 
 use super::Result;
-use super::row::values;
+use super::row::{Value, values};
 use super::tx::Tx;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::EventType;
@@ -29,21 +29,31 @@ impl Tx {
     /// # Errors
     /// As the database gives them.
     pub async fn insert_subscription(&mut self, made: &Subscription, now: Timestamp) -> Result<()> {
-        let events: Vec<&str> = made.events.iter().map(|kind| kind.as_str()).collect();
-        self.execute(
-            "INSERT INTO subscriptions (id, destination, events, sources, filter, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-            values![
-                made.id.as_str(),
-                made.destination.as_str(),
-                serde_json::to_string(&events).unwrap_or_default(),
-                made.sources.as_ref().and_then(|names| serde_json::to_string(names).ok()),
-                made.filter.as_ref().map(Filter::text),
-                now
-            ],
-        )
-        .await?;
-        self.settings_changed().await
+        let sql = "INSERT INTO subscriptions (id, destination, events, sources, filter, created_at)
+                   VALUES ($1, $2, $3, $4, $5, $6)";
+        let mut values = kept(made);
+        values.push(now.into());
+        self.execute(sql, values).await?;
+        self.settings_changed().await.map(drop)
+    }
+
+    /// Changes a subscription.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn update_subscription(&mut self, made: &Subscription) -> Result<()> {
+        let sql = "UPDATE subscriptions SET destination = $2, events = $3, sources = $4, filter = $5 WHERE id = $1";
+        self.execute(sql, kept(made)).await?;
+        self.settings_changed().await.map(drop)
+    }
+
+    /// Removes a subscription. What it made a delivery of before is delivered still.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn delete_subscription(&mut self, id: &str) -> Result<()> {
+        self.execute("DELETE FROM subscriptions WHERE id = $1", values![id]).await?;
+        self.settings_changed().await.map(drop)
     }
 
     /// Every subscription that was made at run time, oldest first.
@@ -69,4 +79,15 @@ impl Tx {
             })
             .collect()
     }
+}
+
+fn kept(made: &Subscription) -> Vec<Value> {
+    let events: Vec<&str> = made.events.iter().map(|kind| kind.as_str()).collect();
+    values![
+        made.id.as_str(),
+        made.destination.as_str(),
+        serde_json::to_string(&events).unwrap_or_default(),
+        made.sources.as_ref().and_then(|names| serde_json::to_string(names).ok()),
+        made.filter.as_ref().map(Filter::text)
+    ]
 }

@@ -168,7 +168,7 @@ both! {
         let sink = Sink::start().await;
         let mut app = TestApp::new(db, "").await;
         let team = app.post_api(&format!("{V1}/teams"), json!({"name": "ops"})).await.expect(201);
-        assert_eq!(team.body, json!({"name": "ops"}));
+        assert_eq!(team.body, json!({"name": "ops", "description": null, "from_file": false}));
         let given = json!({"name": "backend", "team": "ops", "channel": "webhook", "url": sink.url(), "rate": "5/s", "concurrency": 2});
         let made = app.post_api(&format!("{V1}/destinations"), given).await.expect(201);
         let secret = made.text("secret").to_owned();

@@ -11,6 +11,7 @@
     reason = "a test may fail where it likes, and is a client, a peer and an operator of the service"
 )]
 
+mod access;
 mod api;
 mod app;
 mod ask;
@@ -18,16 +19,19 @@ mod cli;
 mod confirm;
 mod database;
 mod demo;
+mod described;
 mod discover;
 mod dispatch;
 mod end_to_end;
 mod endpoint;
 mod first_run;
 mod interleave;
+mod keys;
 mod kill;
 mod lease;
 mod lists;
 mod mail;
+mod openapi;
 mod outage;
 mod postgres;
 mod process;
@@ -40,6 +44,8 @@ mod retention;
 mod retention_history;
 mod scene;
 mod schema;
+mod sealed;
+mod settings;
 mod signed;
 mod simulator;
 mod simulator_asked;
@@ -51,6 +57,7 @@ mod store;
 mod store_cost;
 mod store_intents;
 mod store_prune;
+mod store_settings;
 mod store_stats;
 mod store_watches;
 mod subscribe;

@@ -89,7 +89,7 @@ fn with_postgresql_alone_the_keys_of_clients_are_forgotten_and_that_is_said() {
         ));
         let service = place.serve_with(variables);
         service.said("Nobody is told yet");
-        let said = service.out.all().iter().any(|line| line.contains("The keys of clients that relay are forgotten"));
+        let said = service.out.all().iter().any(|line| line.contains("the keys of clients that relay are forgotten"));
         assert_eq!(said, is_said);
         assert!(!place.path("callboard.secrets").exists());
         service.stop();

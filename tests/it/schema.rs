@@ -216,7 +216,7 @@ async fn the_file_is_private_current_and_served_by_one() {
     assert!((parts[0], parts[1], parts[2]) >= SQLITE_VERSION_MIN, "{version}");
 
     let mut reader = store.read().await.unwrap();
-    assert!(reader.insert_team("no", START).await.is_err(), "a reader writes");
+    assert!(reader.insert_team(&crate::store::team("no"), START).await.is_err(), "a reader writes");
     drop(reader);
 
     let lock = lock_sqlite(&database.file()).unwrap();

@@ -10,19 +10,24 @@ use callboard::domain::destination::{Destination, Settings};
 use callboard::domain::event::{Event, EventType};
 use callboard::domain::filter::Filter;
 use callboard::domain::id::{CallbackId, DeliveryId, ReplayId, SubscriptionId};
+use callboard::domain::safe::Safe;
 use callboard::domain::secret::Secret;
 use callboard::domain::subscription::Subscription;
 use callboard::domain::task::{
     Metadata, MetadataOrigin, Observation, Output, OutputKind, Provenance, Status, Task, Trust, Via,
 };
 use callboard::store::{
-    CallbackFilter, DeliveryFilter, Error, EventFilter, KeptAnswer, Lease, NewAttempt, NewCallback, NewDelivery,
-    Settled, Store, TaskFilter,
+    CallbackFilter, DeliveryFilter, Error, EventFilter, KeptAnswer, Lease, MadeTeam, NewAttempt, NewCallback,
+    NewDelivery, Settled, Store, TaskFilter,
 };
 
 use crate::app::{Database, Db, START, both};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) fn team(name: &str) -> MadeTeam {
+    MadeTeam { name: name.into(), description: None }
+}
 
 pub(crate) fn later(seconds: u64) -> Timestamp {
     START.after(Duration::from_secs(seconds))
@@ -379,24 +384,24 @@ both! {
         };
         let mut tx = store.write().await.unwrap();
         assert_eq!(tx.settings_version().await.unwrap(), 0);
-        tx.insert_team("ops", START).await.unwrap();
-        tx.insert_destination(&destination, START).await.unwrap();
+        tx.insert_team(&team("ops"), START).await.unwrap();
+        tx.insert_destination(&Safe::default(), &destination, START).await.unwrap();
         tx.insert_subscription(&subscription, START).await.unwrap();
         assert_eq!(tx.settings_version().await.unwrap(), 3);
         tx.commit().await.unwrap();
 
         let mut tx = store.read().await.unwrap();
-        assert_eq!(tx.teams().await.unwrap(), ["ops"]);
-        assert_eq!(tx.destinations().await.unwrap(), std::slice::from_ref(&destination));
+        assert_eq!(tx.teams().await.unwrap(), [team("ops")]);
+        assert_eq!(tx.destinations(&Safe::default()).await.unwrap(), std::slice::from_ref(&destination));
         let kept = &tx.subscriptions().await.unwrap()[0];
         assert_eq!((&kept.events, &kept.sources), (&subscription.events, &subscription.sources));
         assert_eq!(kept.filter.as_deref(), Some("true"));
         drop(tx);
         let mut tx = store.write().await.unwrap();
-        assert!(tx.insert_team("ops", START).await.unwrap_err().is_taken());
+        assert!(tx.insert_team(&team("ops"), START).await.unwrap_err().is_taken());
         drop(tx);
         let mut tx = store.write().await.unwrap();
-        let taken = tx.insert_destination(&destination, START).await;
+        let taken = tx.insert_destination(&Safe::default(), &destination, START).await;
         assert!(taken.unwrap_err().is_taken());
     }
 
@@ -404,9 +409,17 @@ both! {
         let database = Database::fresh(db);
         let store = database.store().await;
         let mut tx = store.write().await.unwrap();
-        let made = tx.secrets("replay", "", START, || Secret::new("first")).await.unwrap();
-        assert_eq!(made, [Secret::new("first")]);
-        assert_eq!(tx.secrets("replay", "", START, || panic!("there is one")).await.unwrap(), made);
+        let (safe, replay) = (Safe::default(), ("replay", ""));
+        let made = tx.secrets(&safe, replay, START, || Secret::new("first")).await.unwrap();
+        assert_eq!(made[0].secret, Secret::new("first"));
+        assert_eq!(tx.secrets(&safe, replay, START, || panic!("there is one")).await.unwrap(), made);
+        tx.retire_secrets(replay, later(60)).await.unwrap();
+        tx.add_secret(&safe, replay, &Secret::new("second"), later(1)).await.unwrap();
+        let both = tx.kept_secrets(&safe, replay, later(59)).await.unwrap();
+        assert_eq!(both.iter().map(|kept| kept.secret.expose()).collect::<Vec<_>>(), ["second", "first"]);
+        assert_eq!(tx.kept_secrets(&safe, replay, later(60)).await.unwrap(), both[..1]);
+        assert_eq!(tx.drop_retired(later(59)).await.unwrap(), Some(later(60)));
+        assert_eq!(tx.drop_retired(later(60)).await.unwrap(), None);
 
         tx.put_first_key("hash-1", START).await.unwrap();
         tx.put_first_key("hash-2", later(1)).await.unwrap();
@@ -430,14 +443,14 @@ both! {
         let database = Database::fresh(db);
         let store = database.store().await;
         let mut tx = store.write().await.unwrap();
-        tx.insert_team("gone", START).await.unwrap();
+        tx.insert_team(&team("gone"), START).await.unwrap();
         drop(tx);
         let mut tx = store.write().await.unwrap();
-        tx.insert_team("there", START).await.unwrap();
+        tx.insert_team(&team("there"), START).await.unwrap();
         tx.commit().await.unwrap();
-        assert_eq!(store.read().await.unwrap().teams().await.unwrap(), ["there"]);
+        assert_eq!(store.read().await.unwrap().teams().await.unwrap(), [team("there")]);
         store.close().await;
         // Opened again: the migrations are there already, and so is what was committed.
-        assert_eq!(database.store().await.read().await.unwrap().teams().await.unwrap(), ["there"]);
+        assert_eq!(database.store().await.read().await.unwrap().teams().await.unwrap(), [team("there")]);
     }
 }

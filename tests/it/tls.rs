@@ -139,7 +139,7 @@ fn what_manages_is_only_where_managers_reach_it() {
         assert_eq!(status("GET", &public, path, &[]), 200);
         assert_eq!(status("GET", &manage, path, &[]), 200);
     }
-    for path in ["/api/v1/events", "/api/v1/sources", "/metrics"] {
+    for path in ["/api/v1/events", "/api/v1/sources", "/metrics", "/openapi.json", "/docs", "/docs/style.css"] {
         assert_eq!(status("GET", &public, path, &key), 404, "{path} is not for everybody");
         assert_eq!(status("GET", &manage, path, &key), 200, "{path}");
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
+use super::described::{Answered, hold};
+
 /// A socket that says nothing for so long has failed.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -113,7 +115,13 @@ impl Connection {
         let stream = self.stream.get_mut();
         stream.write_all(&bytes)?;
         stream.flush()?;
-        read(&mut self.stream)?.ok_or_else(|| ErrorKind::UnexpectedEof.into())
+        let answer = read(&mut self.stream)?.ok_or_else(|| Error::from(ErrorKind::UnexpectedEof))?;
+        // Relayed answers are the provider's; this header is on each answer of the service.
+        if answer.header("referrer-policy").is_some() {
+            let (status, content_type) = (answer.status(), answer.header("content-type"));
+            hold(&Answered { method, path, status, content_type, body: &answer.body });
+        }
+        Ok(answer)
     }
 }
 

@@ -52,6 +52,7 @@ fn a_provider_that_never_calls_is_asked_as_the_main_way() {
         confirm_within: seconds(600),
         poll: crate::domain::source::Poll::default(),
         relay_keys: crate::domain::source::RelayKeys::Keep,
+        from_file: true,
     };
     assert_eq!((Plan::of(&source, true).after, Plan::of(&source, false).after), (seconds(300), seconds(60)));
     assert!(Plan::of(&source, true).can_ask && Plan::of(&source, true).confirms);

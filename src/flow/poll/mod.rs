@@ -322,8 +322,9 @@ impl Poller {
         let key_works = hash.as_deref().is_some_and(|hash| self.fares.key_works(&name, hash));
         let question = Question { ask: source.ask, base_url: source.base_url.to_owned(), key, asks, awaited };
         let (parts, roster, done) = (self.parts.clone(), Arc::clone(roster), self.done.0.clone());
+        let egress = parts.roster.way_to(&source.active.source, &parts.egress).clone();
         self.parts.life.spawn(async move {
-            let mut answers = question.put(&parts.egress, &parts.clock).await;
+            let mut answers = question.put(&egress, &parts.clock).await;
             let told = std::mem::take(&mut answers.told);
             tracing::debug!(source.name = name, tasks = told.len(), asked_at = %now, "the provider was asked");
             let wait = match answers.went {

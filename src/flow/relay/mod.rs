@@ -200,7 +200,7 @@ impl Admitted {
             }
         };
         let request = Pass { method: &self.asked.method, url: &url, headers, body };
-        let passed = self.relay.egress.pass(request, IDLE_MAX).await.map_err(Refused::of)?;
+        let passed = self.egress().pass(request, IDLE_MAX).await.map_err(Refused::of)?;
         count(&self.asked.source, "passed");
         Ok(answered(passed))
     }
@@ -241,12 +241,20 @@ impl Admitted {
         asking.await.unwrap_or_else(|_| Err(Refused::Unreached("the relay failed over its answer".into())))
     }
 
+    /// The way to the source's `base_url`.
+    fn egress(&self) -> &Egress {
+        match self.roster.sources.get(&self.asked.source) {
+            Some(active) => self.relay.roster.way_to(&active.source, &self.relay.egress),
+            None => &self.relay.roster.house().egress,
+        }
+    }
+
     /// Puts the request to the provider, and keeps the task that its answer names.
     async fn put(self, ask: &dyn Ask, intent: &Intent, url: Url, parts: Parts) -> Result<Answered, Refused> {
         let Parts { headers, body, .. } = parts;
         let request = Pass { method: &self.asked.method, url: &url, headers, body: PassBody::Whole(body) };
         let asking = async {
-            let mut passed = self.relay.egress.pass(request, IDLE_MAX).await?;
+            let mut passed = self.egress().pass(request, IDLE_MAX).await?;
             let (whole, rest) = gathered(&mut passed.body).await?;
             Ok((passed, whole, rest))
         };

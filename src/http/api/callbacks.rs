@@ -5,16 +5,46 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::list::{self, Query};
+use super::view::{CallbackView, Page};
 use super::{Answer, view};
 use crate::domain::access::Right;
 use crate::domain::callback::CallbackOutcome;
+use crate::http::callbacks::OneTask;
+use crate::http::openapi::asked;
 use crate::store::{CallbackFilter, KeptCallback};
 
+/// A callback and what was in it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CallbackWithBytes)]
+pub(in crate::http) struct WholeView<'a> {
+    #[serde(flatten)]
+    callback: CallbackView<'a>,
+    /// The query of the URL, as it came.
+    query: &'a str,
+    /// Each header's name and value.
+    #[schema(value_type = Vec<Vec<String>>)]
+    headers: Box<RawValue>,
+    #[schema(content_encoding = "base64")]
+    body_base64: String,
+    /// Each task, where it speaks of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<OneTask>, required = false)]
+    tasks: Option<Box<RawValue>>,
+}
+
+/// List callbacks
+///
+/// What came in, the newest first.
+#[utoipa::path(get, path = "/callbacks", security(("key" = ["read"])), params(asked::Callbacks, asked::Paging), responses(
+    (status = 200, description = "A page of them", body = Page<CallbackView>),
+))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -28,22 +58,31 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
         limit: query.limit,
     };
     let page = services.store.read().await?.callbacks(&caller.scope(&roster), &filter).await?;
-    Ok(list::answer(page, "callbacks", &roster.url_key, view::callback))
+    Ok(list::answer(&page, "callbacks", &roster.url_key, view::callback))
 }
 
+/// Show a callback with its bytes
+#[utoipa::path(get, path = "/callbacks/{id}", security(("key" = ["read"])), responses(
+    (status = 200, description = "It", body = WholeView),
+))]
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Path<String>) -> Answer {
     let kept = find(&services, &request, &id).await?;
-    let mut shown = view::callback(&kept.row);
-    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
-    shown["query"] = json!(kept.query);
-    shown["headers"] = parsed(&kept.headers);
-    shown["body_base64"] = json!(STANDARD.encode(&kept.body));
-    if let Some(tasks) = &kept.tasks {
-        shown["tasks"] = parsed(tasks);
-    }
-    Ok(HttpResponse::Ok().json(shown))
+    let kept_json = |text: &str| RawValue::from_string(text.to_owned()).unwrap_or_default();
+    Ok(HttpResponse::Ok().json(WholeView {
+        callback: view::callback(&kept.row),
+        query: &kept.query,
+        headers: kept_json(&kept.headers),
+        body_base64: STANDARD.encode(&kept.body),
+        tasks: kept.tasks.as_deref().map(kept_json),
+    }))
 }
 
+/// Give a callback's bytes
+///
+/// As they came.
+#[utoipa::path(get, path = "/callbacks/{id}/body", security(("key" = ["read"])), responses(
+    (status = 200, description = "Its body", body = Vec<u8>, content_type = "application/octet-stream"),
+))]
 pub(super) async fn body(services: Data<Services>, request: HttpRequest, id: Path<String>) -> Answer {
     let kept = find(&services, &request, &id).await?;
     // Whatever a provider sent, a browser must only ever save it.

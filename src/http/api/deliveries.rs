@@ -3,19 +3,36 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::list::{self, Query};
 use super::post::once;
+use super::view::{DeliveryView, Page, TriedView};
 use super::{Answer, view};
 use crate::domain::access::Right;
 use crate::domain::delivery::DeliveryStatus;
+use crate::http::openapi::{Nothing, asked};
 use crate::store::DeliveryFilter;
 
 const NO_DELIVERY: Problem = Problem::NotFound("there is no delivery with this id");
 
+/// A delivery that is tried again.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Retried<'a> {
+    id: &'a str,
+    status: DeliveryStatus,
+}
+
+/// List deliveries
+///
+/// The newest first.
+#[utoipa::path(get, path = "/deliveries", security(("key" = ["read"])), params(asked::Deliveries, asked::Paging), responses(
+    (status = 200, description = "A page of them", body = Page<DeliveryView>),
+))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -29,27 +46,41 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
         limit: query.limit,
     };
     let page = services.store.read().await?.deliveries(&caller.scope(&roster), &filter).await?;
-    Ok(list::answer(page, "deliveries", &roster.url_key, view::delivery))
+    Ok(list::answer(&page, "deliveries", &roster.url_key, view::delivery))
 }
 
+/// Show a delivery with its attempts
+#[utoipa::path(get, path = "/deliveries/{id}", security(("key" = ["read"])), responses(
+    (status = 200, description = "The delivery", body = TriedView),
+))]
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Path<String>) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let scope = caller.scope(&services.roster.now());
     let mut tx = services.store.read().await?;
     let row = tx.delivery(&scope, &id).await?.ok_or(NO_DELIVERY)?;
-    let attempts: Vec<Value> = tx.attempts(std::slice::from_ref(&row.id)).await?.iter().map(view::attempt).collect();
-    let mut delivery = view::delivery(&row);
-    delivery["attempts_made"] = delivery["attempts"].take();
-    delivery["attempts"] = Value::Array(attempts);
-    Ok(HttpResponse::Ok().json(delivery))
+    let attempts = tx.attempts(std::slice::from_ref(&row.id)).await?;
+    Ok(HttpResponse::Ok().json(view::tried(&row, &attempts)))
 }
 
+/// Try a delivery again
+///
+/// At once, also one that is dead; its schedule begins anew. Many at once are replayed with `POST /api/v1/replays` and
+/// `delivery_status`.
+#[utoipa::path(post, path = "/deliveries/{id}/retry", security(("key" = ["manage"])),
+    request_body(content = Nothing, description = "Nothing, or an empty object"), responses(
+    (status = 202, description = "It is tried", body = Retried),
+    (status = 409, description = "It is delivered, held, or being sent at this moment"),
+))]
 pub(super) async fn retry(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
     once(&services, &request, body, Right::Manage, async |caller, tx, fields| {
         fields.end(&[])?;
-        let row = tx.delivery(&caller.scope(&services.roster.now()), &id).await?.ok_or(NO_DELIVERY)?;
-        if tx.retry(&id, services.clock.now()).await? {
-            return Ok((StatusCode::ACCEPTED, json!({"id": row.id, "status": DeliveryStatus::Pending})));
+        let (roster, now) = (services.roster.now(), services.clock.now());
+        let row = tx.delivery(&caller.scope(&roster), &id).await?.ok_or(NO_DELIVERY)?;
+        if tx.retry(&id, now).await? {
+            let team = roster.targets.get(&row.destination).map(|target| target.destination.team.as_str());
+            let by = team.map_or_else(|| caller.actor(), |team| caller.actor().for_team(team));
+            tx.audit(&by, "delivery.retry", &id, Some(json!({"destination": row.destination})), now);
+            return Ok((StatusCode::ACCEPTED, json!(Retried { id: &row.id, status: DeliveryStatus::Pending })));
         }
         Err(Problem::Conflict(match row.status {
             DeliveryStatus::Delivered => "it is delivered; replay its event to send it again".into(),

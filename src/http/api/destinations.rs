@@ -1,16 +1,19 @@
-//! Destinations: made, tested, enabled.
+//! Destinations: made, changed, removed, tested, enabled; their secrets changed.
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::super::Services;
 use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
 use super::Answer;
 use super::list::{invalid, whole};
-use super::post::{Fields, once};
+use super::post::{Change, Fields, Posted, settings};
+use super::view::Page;
 use crate::channels::{CHANNELS, Channel, FieldKind, channel};
 use crate::config::value::name as check_name;
 use crate::domain::access::{Right, Scope};
@@ -20,11 +23,17 @@ use crate::domain::signature::new_secret;
 use crate::domain::spelling::suggestion;
 use crate::flow::probe::probe;
 use crate::flow::roster::{Roster, Target};
-use crate::store::DestinationState;
+use crate::flow::rotate::rotated;
+use crate::http::openapi::{Nothing, asked, destination as shape, words};
+use crate::store::{DestinationState, Tx};
 
 const COMMON: [&str; 5] = ["name", "team", "channel", "rate", "concurrency"];
 const NO_DESTINATION: Problem = Problem::NotFound("there is no destination of this name");
 
+/// List destinations
+#[utoipa::path(get, path = "/destinations", security(("key" = ["read"])), responses(
+    (status = 200, description = "All that one may see", body = Page<shape::Destination>),
+))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -36,6 +45,10 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     Ok(whole(targets.into_iter().map(|target| view(target, &states)).collect()))
 }
 
+/// Show a destination
+#[utoipa::path(get, path = "/destinations/{name}", security(("key" = ["read"])), responses(
+    (status = 200, description = "It", body = shape::Destination),
+))]
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, name: Path<String>) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -50,42 +63,171 @@ fn find<'a>(roster: &'a Roster, caller: &Caller, name: &str) -> Result<&'a Targe
     roster.targets.get(name).filter(|_| scope.sees_destination(name)).ok_or(NO_DESTINATION)
 }
 
+/// Make a destination
+///
+/// Where its channel signs and no secret is given, one is made; `secret` of the answer is the only place where it is shown.
+#[utoipa::path(post, path = "/destinations", security(("key" = ["manage"])), request_body = shape::NewDestination, responses(
+    (status = 201, description = "It is made", body = shape::MadeDestination),
+))]
 pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
-    let roster = services.roster.now();
-    let answer = once(&services, &request, body, Right::Manage, async |caller, tx, mut fields| {
-        let now = services.clock.now();
-        let (destination, made) = read(&mut fields, &roster, &caller.scope(&roster), &services)?;
+    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+        let roster = &change.roster;
+        let head = read_head(&mut fields, roster, &change.scope)?;
+        let (destination, made) = read(&mut fields, head, &Settings::new(), &services)?;
         fields.end(&known(made))?;
-        let taken = || Problem::Conflict(format!("there is a destination `{}` already", destination.name));
-        if roster.targets.contains_key(&destination.name) {
+        let name = &destination.name;
+        let taken = || Problem::Conflict(format!("there is a destination `{name}` already"));
+        if roster.targets.contains_key(name) {
             return Err(taken());
         }
-        tx.insert_destination(&destination, now)
+        if tx.former_team(name).await?.is_some_and(|team| team != destination.team) {
+            return Err(Problem::Conflict(format!(
+                "a destination of another team was called `{name}`, and its deliveries are shown under that name: take \
+                 another one"
+            )));
+        }
+        tx.insert_destination(services.roster.safe(), &destination, change.now)
             .await
             .map_err(|error| if error.is_taken() { taken() } else { error.into() })?;
         let mut shown = declared(&destination, made);
         if made.signs() && !destination.settings.contains_key("secret") {
-            let secrets = tx.secrets("destination", &destination.name, now, new_secret).await?;
+            let purpose = ("destination", name.as_str());
+            let secrets = tx.secrets(services.roster.safe(), purpose, change.now, new_secret).await?;
             // The only answer that ever shows it.
-            shown["secret"] = json!(secrets.first().map(|secret| secret.expose()));
+            shown["secret"] = json!(secrets.first().map(|kept| kept.secret.expose()));
         }
+        let detail = json!({"channel": destination.channel});
+        change.audit(tx, "destination.create", name, Some(&destination.team), Some(detail));
         Ok((StatusCode::CREATED, shown))
     })
-    .await?;
-    services.settings_changed().await;
-    Ok(answer)
+    .await
+}
+
+/// Change a destination
+///
+/// Its name, team and channel stay. Secrets that are left out stay too; all else that is left out is as it is by default.
+#[utoipa::path(put, path = "/destinations/{name}", security(("key" = ["manage"])), request_body = shape::ChangedDestination, responses(
+    (status = 200, description = "It is changed", body = shape::MadeDestination),
+    (status = 409, description = "It is declared in the file: change it there"),
+))]
+pub(super) async fn update(
+    services: Data<Services>,
+    request: HttpRequest,
+    name: Path<String>,
+    body: Payload,
+) -> Answer {
+    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+        let before = &changeable(change, &name)?.destination;
+        for (field, is) in [("name", &before.name), ("team", &before.team), ("channel", &before.channel)] {
+            fields.unchanged(field, is)?;
+        }
+        let channel = channel(&before.channel).ok_or(NO_DESTINATION)?;
+        let head = (before.name.clone(), before.team.clone(), channel);
+        let (destination, made) = read(&mut fields, head, &before.settings, &services)?;
+        fields.end(&known(made))?;
+        if destination.settings.get("secret") != before.settings.get("secret") {
+            tx.drop_secrets(("destination", &name)).await?;
+        }
+        tx.update_destination(services.roster.safe(), &destination, change.now).await?;
+        change.audit(tx, "destination.update", &name, Some(&before.team), None);
+        Ok((StatusCode::OK, declared(&destination, made)))
+    })
+    .await
+}
+
+/// Delete a destination
+///
+/// Its subscriptions go with it, and what was still to be delivered there is dead.
+#[utoipa::path(delete, path = "/destinations/{name}", security(("key" = ["manage"])), request_body = Nothing, responses(
+    (status = 204, description = "It is gone"),
+    (status = 409, description = "It is declared in the file: change it there"),
+))]
+pub(super) async fn delete(
+    services: Data<Services>,
+    request: HttpRequest,
+    name: Path<String>,
+    body: Payload,
+) -> Answer {
+    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+        fields.end(&[])?;
+        let team = match changeable(change, &name) {
+            Ok(target) => target.destination.team.clone(),
+            Err(problem) => unusable(&services, change, tx, &name).await?.ok_or(problem)?,
+        };
+        tx.delete_destination(&name, change.now).await?;
+        change.audit(tx, "destination.delete", &name, Some(&team), None);
+        Ok((StatusCode::NO_CONTENT, Value::Null))
+    })
+    .await
+}
+
+/// The team of a destination that was made at run time and cannot be used any more, as by a change of the file: it can
+/// still be removed.
+async fn unusable(services: &Services, change: &Change, tx: &mut Tx, name: &str) -> Result<Option<String>, Problem> {
+    if change.roster.targets.contains_key(name) {
+        return Ok(None);
+    }
+    let made = tx.destinations(services.roster.safe()).await?.into_iter().find(|made| made.name == name);
+    Ok(made.map(|made| made.team).filter(|team| change.scope.sees_team(team)))
+}
+
+/// A destination of the caller's that was made at run time.
+fn changeable<'a>(change: &'a Change, name: &str) -> Result<&'a Target, Problem> {
+    let target = find(&change.roster, &change.caller, name)?;
+    if target.destination.from_file {
+        return Err(Problem::Conflict(format!("the destination `{name}` is declared in the file: change it there")));
+    }
+    Ok(target)
+}
+
+/// A secret that was just made.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct NewSecret<'a> {
+    name: &'a str,
+    secret: &'a str,
+}
+
+/// Make a new secret
+///
+/// It signs first from now on; those of before go on signing for a day. The answer is the only place where it is shown.
+#[utoipa::path(post, path = "/destinations/{name}/secret", security(("key" = ["manage"])), request_body = Nothing, responses(
+    (status = 201, description = "It is made", body = NewSecret),
+    (status = 409, description = "The file declares its secret, or its channel does not sign"),
+))]
+pub(super) async fn rotate(
+    services: Data<Services>,
+    request: HttpRequest,
+    name: Path<String>,
+    body: Payload,
+) -> Answer {
+    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+        fields.end(&[])?;
+        let target = find(&change.roster, &change.caller, &name)?;
+        let destination = &target.destination;
+        if !target.channel.signs() {
+            let detail =
+                format!("the channel `{}` does not sign, so there is no secret to change", destination.channel);
+            return Err(Problem::Conflict(detail));
+        }
+        if destination.from_file && destination.settings.contains_key("secret") {
+            let detail = format!("`secret` of the destination `{name}` is declared in the file: write a list there");
+            return Err(Problem::Conflict(detail));
+        }
+        let secret = rotated(tx, services.roster.safe(), destination, change.now).await?;
+        change.audit(tx, "destination.secret.create", &name, Some(&destination.team), None);
+        Ok((StatusCode::CREATED, json!(NewSecret { name: &name, secret: secret.expose() })))
+    })
+    .await
 }
 
 fn known(channel: &dyn Channel) -> Vec<&'static str> {
     COMMON.into_iter().chain(channel.fields().iter().map(|field| field.name)).collect()
 }
 
-fn read(
-    fields: &mut Fields,
-    roster: &Roster,
-    scope: &Scope,
-    services: &Services,
-) -> Result<(Destination, &'static dyn Channel), Problem> {
+type Head = (String, String, &'static dyn Channel);
+
+/// What does not change once a destination is made: its name, its team, its channel.
+fn read_head(fields: &mut Fields, roster: &Roster, scope: &Scope) -> Result<Head, Problem> {
     let name = fields.needed("name")?;
     check_name(&name).map_err(|problem| invalid("name", problem))?;
     let team = fields.needed("team")?;
@@ -97,18 +239,31 @@ fn read(
         let names: Vec<&str> = CHANNELS.iter().map(|channel| channel.name()).collect();
         invalid("channel", format!("there is no channel `{word}`; {}", suggestion(&word, names)))
     })?;
+    Ok((name, team, made))
+}
+
+/// The rest; of `before` the secrets stay that are left out.
+fn read(
+    fields: &mut Fields,
+    (name, team, made): Head,
+    before: &Settings,
+    services: &Services,
+) -> Result<(Destination, &'static dyn Channel), Problem> {
     let rate = fields.text("rate")?.as_deref().map(Rate::parse).transpose();
     let rate = rate.map_err(|problem| invalid("rate", problem))?;
     let concurrency = fields.count("concurrency", CONCURRENCY_MAX)?;
-    let settings = settings(fields, made)?;
+    let settings = read_settings(fields, made, before)?;
     made.parse(&settings, services.roster.house()).map_err(|wrong| invalid(wrong.field, wrong.problem))?;
-    Ok((Destination { name, team, channel: word, settings, rate, concurrency, from_file: false }, made))
+    let channel = made.name().to_owned();
+    Ok((Destination { name, team, channel, settings, rate, concurrency, from_file: false }, made))
 }
 
-fn settings(fields: &mut Fields, made: &dyn Channel) -> Result<Settings, Problem> {
+fn read_settings(fields: &mut Fields, made: &dyn Channel, before: &Settings) -> Result<Settings, Problem> {
     let mut settings = Settings::new();
     for field in made.fields() {
-        let Some(value) = fields.value(field.name).filter(|value| !value.is_null()) else {
+        let kept = before.get(field.name).filter(|_| field.secret);
+        let given = fields.value(field.name).filter(|value| !value.is_null());
+        let Some(value) = given.or_else(|| kept.cloned()) else {
             if field.required {
                 return Err(invalid(field.name, format!("a destination of the channel {} needs it", made.name())));
             }
@@ -156,39 +311,95 @@ fn view(target: &Target, states: &[DestinationState]) -> Value {
     shown
 }
 
-pub(super) async fn test(services: Data<Services>, request: HttpRequest, name: Path<String>) -> Answer {
-    let caller = auth::caller(&request, &services, Right::Manage).await?;
-    let roster = services.roster.now();
-    let target = find(&roster, &caller, &name)?;
-    let report = probe(target, services.delivery().timeout, services.clock.now()).await;
-    Ok(HttpResponse::Ok().json(json!({
-        "destination": target.destination.name,
-        "outcome": report.outcome.as_str(),
-        "reason": report.outcome.reason(),
-        "status_code": report.status_code,
-        "response": String::from_utf8_lossy(&report.response),
-    })))
+/// A destination that takes deliveries again.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Enabled<'a> {
+    destination: &'a str,
+    /// Always `enabled`.
+    status: &'static str,
+    /// How many deliveries that were held are sent now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sent: Option<u64>,
+    /// How many deliveries that were held are dead now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    dropped: Option<u64>,
 }
 
+/// What came of a test.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Tried<'a> {
+    destination: &'a str,
+    #[schema(value_type = words::AttemptOutcome)]
+    outcome: &'a str,
+    /// Why it did not go.
+    reason: Option<&'a str>,
+    /// The status code of HTTP or SMTP.
+    status_code: Option<u16>,
+    /// What was answered there.
+    response: String,
+}
+
+/// Try a destination
+///
+/// One made-up `task.completed` of the source `test` is sent there at once. It is not kept, not tried again and not held against the
+/// destination.
+#[utoipa::path(post, path = "/destinations/{name}/test", security(("key" = ["manage"])), request_body = Nothing, responses(
+    (status = 200, description = "It was tried; `outcome` says how it went", body = Tried),
+))]
+pub(super) async fn test(services: Data<Services>, request: HttpRequest, name: Path<String>, body: Payload) -> Answer {
+    let caller = auth::caller(&request, &services, Right::Manage).await?;
+    let posted = Posted::read(&services, &request, body, &caller).await?;
+    posted.fields()?.end(&[])?;
+    let roster = services.roster.now();
+    let target = find(&roster, &caller, &name)?;
+    if let Some(kept) = posted.kept(&mut services.store.read().await?, &services).await? {
+        return Ok(kept);
+    }
+    let now = services.clock.now();
+    let report = probe(target, services.delivery().timeout, now).await;
+    let tried = Tried {
+        destination: &name,
+        outcome: report.outcome.as_str(),
+        reason: report.outcome.reason(),
+        status_code: report.status_code,
+        response: String::from_utf8_lossy(&report.response).into_owned(),
+    };
+    let mut tx = services.store.write().await?;
+    let by = caller.actor().for_team(&target.destination.team);
+    tx.audit(&by, "destination.test", &name, Some(json!({"outcome": tried.outcome})), now);
+    let answer = posted.keep(&mut tx, &services, (StatusCode::OK, json!(tried))).await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+/// Enable a destination
+///
+/// What was held meanwhile is sent at its pace, or dropped.
+#[utoipa::path(post, path = "/destinations/{name}/enable", security(("key" = ["manage"])), request_body = asked::Enabling, responses(
+    (status = 200, description = "It is enabled", body = Enabled),
+))]
 pub(super) async fn enable(
     services: Data<Services>,
     request: HttpRequest,
     name: Path<String>,
     body: Payload,
 ) -> Answer {
-    let roster = services.roster.now();
-    once(&services, &request, body, Right::Manage, async |caller, tx, mut fields| {
+    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
         let held = fields.text("held")?;
         fields.end(&["held"])?;
-        find(&roster, caller, &name)?;
-        let send = match held.as_deref() {
-            None | Some("send") => true,
-            Some("drop") => false,
+        let target = find(&change.roster, &change.caller, &name)?;
+        let (send, word) = match held.as_deref() {
+            None | Some("send") => (true, "sent"),
+            Some("drop") => (false, "dropped"),
             Some(other) => return Err(invalid("held", format!("`{other}` is neither \"send\" nor \"drop\""))),
         };
-        let many = tx.enable(&name, send, services.clock.now()).await?;
-        let word = if send { "sent" } else { "dropped" };
-        Ok((StatusCode::OK, json!({"destination": name.as_str(), "status": "enabled", word: many})))
+        let many = tx.enable(&name, send, change.now).await?;
+        let detail = json!({word: many});
+        change.audit(tx, "destination.enable", &name, Some(&target.destination.team), Some(detail));
+        let (sent, dropped) = if send { (Some(many), None) } else { (None, Some(many)) };
+        Ok((StatusCode::OK, json!(Enabled { destination: &name, status: "enabled", sent, dropped })))
     })
     .await
 }

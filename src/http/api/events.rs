@@ -3,30 +3,59 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::super::problem::Problem;
 use super::super::{Services, auth};
-use super::list::{Query, invalid};
+use super::list::{self, Query, invalid};
 use super::post::once;
+use super::view::{DeliveryView, Page};
 use super::{Answer, view};
 use crate::domain::access::{Right, Scope};
+use crate::domain::clock::Timestamp;
 use crate::domain::event::EventType;
+use crate::domain::id::{DeliveryId, ReplayId};
 use crate::flow::replay::{ReplayTo, replay as tell_again, url_sender};
 use crate::flow::roster::Roster;
+use crate::http::openapi::asked;
+use crate::http::openapi::event::{EventData, EventSchema};
 use crate::store::{DeliveryFilter, EventFilter};
 
 /// So many deliveries of an event are shown with it.
 const DELIVERIES_SHOWN: usize = 250;
 
-#[derive(Serialize)]
-struct Events {
-    items: Vec<Box<RawValue>>,
-    next_cursor: Option<String>,
+/// An event and what became of it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventWithDeliveries)]
+pub(in crate::http) struct ShownEvent<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    #[schema(value_type = EventType)]
+    kind: &'a str,
+    /// When it was made.
+    timestamp: Timestamp,
+    #[schema(value_type = EventData)]
+    data: &'a RawValue,
+    /// The newest first, at most 250.
+    deliveries: Vec<DeliveryView<'a>>,
 }
 
+/// The part of a stored event that is shown as it is.
+#[derive(Deserialize)]
+struct Told<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// List events
+///
+/// The newest first, each as it was told.
+#[utoipa::path(get, path = "/events", security(("key" = ["read"])), params(asked::Events, asked::Paging), responses(
+    (status = 200, description = "A page of them", body = Page<EventSchema>),
+))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -42,25 +71,38 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
         limit: query.limit,
     };
     let page = services.store.read().await?.events(&caller.scope(&roster), &filter).await?;
-    let next_cursor = super::list::next(&page, "events", &roster.url_key);
-    let items = page.items.iter().map(|row| view::event(&row.body)).collect();
-    Ok(HttpResponse::Ok().json(Events { items, next_cursor }))
+    Ok(list::answer(&page, "events", &roster.url_key, |row| view::event(&row.body)))
 }
 
+/// Show an event with its deliveries
+#[utoipa::path(get, path = "/events/{id}", security(("key" = ["read"])), responses(
+    (status = 200, description = "It", body = ShownEvent),
+))]
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Path<String>) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let scope = caller.scope(&services.roster.now());
     let mut tx = services.store.read().await?;
     let row = tx.event(&scope, &id).await?.ok_or(NO_EVENT)?;
     let filter = DeliveryFilter { event_id: Some(row.id.clone()), limit: DELIVERIES_SHOWN, ..Default::default() };
-    let deliveries: Vec<Value> = tx.deliveries(&scope, &filter).await?.items.iter().map(view::delivery).collect();
-    let mut event: Value = serde_json::from_str(&row.body).unwrap_or_default();
-    event["deliveries"] = Value::Array(deliveries);
-    Ok(HttpResponse::Ok().json(event))
+    let deliveries = tx.deliveries(&scope, &filter).await?.items;
+    let told: Told<'_> = serde_json::from_str(&row.body).map_err(|_| Problem::Unavailable)?;
+    Ok(HttpResponse::Ok().json(ShownEvent {
+        id: &row.id,
+        kind: row.kind.as_str(),
+        timestamp: row.at,
+        data: told.data,
+        deliveries: deliveries.iter().map(view::delivery).collect(),
+    }))
 }
 
 const NO_EVENT: Problem = Problem::NotFound("there is no event with this id");
 
+/// Tell an event again
+///
+/// To all that subscribe to it now, or to one destination, URL or listener. It has the same `webhook-id` and a `callboard-replay` beside it.
+#[utoipa::path(post, path = "/events/{id}/replay", security(("key" = ["manage"])), request_body(content = asked::ReplayOne, description = "Where; it may be left out"), responses(
+    (status = 202, description = "It is told", body = Replayed),
+))]
 pub(super) async fn replay(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
     let roster = services.roster.now();
     once(&services, &request, body, Right::Manage, async |caller, tx, mut fields| {
@@ -69,10 +111,21 @@ pub(super) async fn replay(services: Data<Services>, request: HttpRequest, id: P
         fields.end(&["destination", "url"])?;
         let row = tx.event(&scope, &id).await?.ok_or(NO_EVENT)?;
         let replayed = tell_again(tx, &roster, &scope, &row, to, services.clock.now());
-        let answer = json!({"replay_id": replayed.id, "event_id": row.id, "deliveries": replayed.deliveries});
-        Ok((StatusCode::ACCEPTED, answer))
+        let answer = Replayed { replay_id: replayed.id, event_id: row.id, deliveries: replayed.deliveries };
+        Ok((StatusCode::ACCEPTED, json!(answer)))
     })
     .await
+}
+
+/// What telling an event again made.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Replayed {
+    #[schema(value_type = String)]
+    replay_id: ReplayId,
+    event_id: String,
+    /// The deliveries that it made.
+    #[schema(value_type = Vec<String>)]
+    deliveries: Vec<DeliveryId>,
 }
 
 fn replay_to(

@@ -6,16 +6,18 @@ use actix_web::HttpResponse;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::super::problem::Problem;
+use super::view::Page;
 use crate::domain::clock::Timestamp;
 use crate::domain::secret::Secret;
 use crate::domain::spelling::suggestion;
-use crate::store::Page;
+use crate::store::Page as Rows;
 
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 250;
+
 /// So many bytes of the code are put into a cursor: nobody guesses 64 bits here.
 const CODE_BYTES: usize = 8;
 
@@ -97,19 +99,24 @@ pub(super) fn invalid(field: &str, detail: impl Into<String>) -> Problem {
 }
 
 /// A page as it is answered.
-pub(super) fn answer<T>(page: Page<T>, kind: &str, key: &Secret, view: impl Fn(&T) -> Value) -> HttpResponse {
-    let items: Vec<Value> = page.items.iter().map(view).collect();
-    HttpResponse::Ok().json(json!({"items": items, "next_cursor": next(&page, kind, key)}))
+pub(super) fn answer<'a, T, V: Serialize>(
+    page: &'a Rows<T>,
+    kind: &str,
+    key: &Secret,
+    view: impl Fn(&'a T) -> V,
+) -> HttpResponse {
+    let items = page.items.iter().map(view).collect();
+    HttpResponse::Ok().json(Page { items, next_cursor: next(page, kind, key) })
 }
 
 /// The cursor of the page after this one.
-pub(super) fn next<T>(page: &Page<T>, kind: &str, key: &Secret) -> Option<String> {
+pub(super) fn next<T>(page: &Rows<T>, kind: &str, key: &Secret) -> Option<String> {
     page.next.as_ref().map(|id| seal(id, kind, key))
 }
 
 /// Everything as one page, for lists that are never long.
-pub(super) fn whole(items: Vec<Value>) -> HttpResponse {
-    HttpResponse::Ok().json(json!({"items": items, "next_cursor": null}))
+pub(super) fn whole<V: Serialize>(items: Vec<V>) -> HttpResponse {
+    HttpResponse::Ok().json(Page { items, next_cursor: None })
 }
 
 fn code(id: &str, kind: &str, key: &Secret) -> Vec<u8> {

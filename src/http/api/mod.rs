@@ -4,46 +4,81 @@ use actix_web::web;
 
 use super::problem::Problem;
 
-mod callbacks;
-mod deliveries;
-mod destinations;
-mod events;
+pub(super) mod audit;
+pub(super) mod callbacks;
+pub(super) mod deliveries;
+pub(super) mod destinations;
+pub(super) mod events;
+pub(super) mod keys;
 mod list;
 mod post;
-mod sources;
-mod stats;
-mod subscriptions;
-mod tasks;
-mod teams;
-mod view;
+pub(super) mod sources;
+pub(super) mod stats;
+pub(super) mod subscriptions;
+pub(super) mod tasks;
+pub(super) mod teams;
+mod timeline;
+pub(super) mod view;
 
 type Answer = Result<actix_web::HttpResponse, Problem>;
 
-pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/events", web::get().to(events::list))
-        .route("/events/{id}", web::get().to(events::show))
-        .route("/events/{id}/replay", web::post().to(events::replay))
-        .route("/deliveries", web::get().to(deliveries::list))
-        .route("/deliveries/{id}", web::get().to(deliveries::show))
-        .route("/deliveries/{id}/retry", web::post().to(deliveries::retry))
-        .route("/tasks", web::get().to(tasks::list))
-        .route("/tasks", web::post().to(tasks::register))
-        // A task id may hold a slash, encoded or not.
-        .route("/tasks/{source}/{task_id:.*}", web::get().to(tasks::show))
-        .route("/callbacks", web::get().to(callbacks::list))
-        .route("/callbacks/{id}", web::get().to(callbacks::show))
-        .route("/callbacks/{id}/body", web::get().to(callbacks::body))
-        .route("/sources", web::get().to(sources::list))
-        .route("/sources/{name}", web::get().to(sources::show))
-        .route("/destinations", web::get().to(destinations::list))
-        .route("/destinations", web::post().to(destinations::create))
-        .route("/destinations/{name}", web::get().to(destinations::show))
-        .route("/destinations/{name}/test", web::post().to(destinations::test))
-        .route("/destinations/{name}/enable", web::post().to(destinations::enable))
-        .route("/subscriptions", web::get().to(subscriptions::list))
-        .route("/subscriptions", web::post().to(subscriptions::create))
-        .route("/stats", web::get().to(stats::show))
-        .route("/teams", web::get().to(teams::list))
-        .route("/teams", web::post().to(teams::create));
+/// Writes down each route once: as it is served, and as data, so that a test can hold every one of them against every
+/// role.
+macro_rules! routes {
+    ($($method:ident $path:literal => $handler:path;)*) => {
+        /// Every route below `/api/v1`: its method in lower case, and its path.
+        pub const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
+
+        pub(super) fn routes(config: &mut web::ServiceConfig) {
+            config$(.route($path, web::$method().to($handler)))*;
+        }
+    };
+}
+
+routes! {
+    get "/events" => events::list;
+    get "/events/{id}" => events::show;
+    post "/events/{id}/replay" => events::replay;
+    get "/deliveries" => deliveries::list;
+    get "/deliveries/{id}" => deliveries::show;
+    post "/deliveries/{id}/retry" => deliveries::retry;
+    get "/tasks" => tasks::list;
+    post "/tasks" => tasks::register;
+    // A task id may hold a slash, encoded or not.
+    get "/tasks/{source}/{task_id:.*}" => tasks::show;
+    get "/callbacks" => callbacks::list;
+    get "/callbacks/{id}" => callbacks::show;
+    get "/callbacks/{id}/body" => callbacks::body;
+    get "/sources" => sources::list;
+    post "/sources" => sources::create;
+    get "/sources/{name}" => sources::show;
+    put "/sources/{name}" => sources::update;
+    delete "/sources/{name}" => sources::delete;
+    post "/sources/{name}/token" => sources::add_token;
+    delete "/sources/{name}/tokens/{id}" => sources::retire_token;
+    get "/destinations" => destinations::list;
+    post "/destinations" => destinations::create;
+    get "/destinations/{name}" => destinations::show;
+    put "/destinations/{name}" => destinations::update;
+    delete "/destinations/{name}" => destinations::delete;
+    post "/destinations/{name}/test" => destinations::test;
+    post "/destinations/{name}/enable" => destinations::enable;
+    post "/destinations/{name}/secret" => destinations::rotate;
+    get "/subscriptions" => subscriptions::list;
+    post "/subscriptions" => subscriptions::create;
+    get "/subscriptions/{id}" => subscriptions::show;
+    put "/subscriptions/{id}" => subscriptions::update;
+    delete "/subscriptions/{id}" => subscriptions::delete;
+    get "/teams" => teams::list;
+    post "/teams" => teams::create;
+    get "/teams/{name}" => teams::show;
+    put "/teams/{name}" => teams::update;
+    delete "/teams/{name}" => teams::delete;
+    get "/keys" => keys::list;
+    post "/keys" => keys::create;
+    get "/keys/{id}" => keys::show;
+    put "/keys/{id}" => keys::update;
+    delete "/keys/{id}" => keys::revoke;
+    get "/stats" => stats::show;
+    get "/audit" => audit::list;
 }

@@ -1,7 +1,10 @@
-//! POSTs: a JSON object in, one transaction, and the same answer again for the same `Idempotency-Key`.
+//! Requests that change something: a JSON object in, one transaction, and of a POST the same answer again for the
+//! same `Idempotency-Key`.
 
-use actix_web::http::StatusCode;
-use actix_web::web::Payload;
+use std::sync::Arc;
+
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{Bytes, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -11,8 +14,12 @@ use super::super::auth::{self, Caller};
 use super::super::callbacks::read;
 use super::super::problem::Problem;
 use super::list::invalid;
-use crate::domain::access::Right;
+use crate::domain::access::{Right, Scope};
+use crate::domain::clock::Timestamp;
+use crate::domain::seal::{Seal, SealKey};
+use crate::domain::secret::Secret;
 use crate::domain::spelling::suggestion;
+use crate::flow::roster::Roster;
 use crate::store::{KeptAnswer, Tx};
 
 /// At most so many characters of an `Idempotency-Key`.
@@ -27,59 +34,182 @@ pub(super) async fn once(
     right: Right,
     make: impl AsyncFnOnce(&Caller, &mut Tx, Fields) -> Result<(StatusCode, Value), Problem>,
 ) -> Result<HttpResponse, Problem> {
-    let caller = auth::caller(request, services, right).await?;
-    let key = idempotency_key(request, &caller)?;
-    let body = read(payload, services.config.server.max_body).await?;
-    let fingerprint = hash(&[request.path().as_bytes(), &body]);
-    let now = services.clock.now();
-    let mut tx = services.store.write().await?;
-    if let Some(key) = &key
-        && let Some(kept) = tx.kept_answer(key, now).await?
-    {
-        return again(kept, &fingerprint);
-    }
-    let (status, value) = make(&caller, &mut tx, Fields::read(&body)?).await?;
-    let text = value.to_string();
-    if let Some(key) = key {
-        let kept = KeptAnswer { request: fingerprint, status: status.as_u16(), body: text.clone() };
-        tx.keep_answer(&key, &kept, now).await.map_err(|error| {
-            if error.is_taken() {
-                Problem::Conflict("another request with this `Idempotency-Key` is being answered".into())
-            } else {
-                error.into()
-            }
-        })?;
-    }
-    tx.commit().await?;
-    services.wake.notify_one();
-    Ok(HttpResponse::build(status).content_type("application/json").body(text))
+    once_prepared(services, request, payload, right, async |_: &Caller, fields| Ok(fields), make).await
 }
 
-fn again(kept: KeptAnswer, fingerprint: &str) -> Result<HttpResponse, Problem> {
-    if kept.request != fingerprint {
-        return Err(Problem::Conflict("this `Idempotency-Key` was used for another request; take a new one".into()));
+/// The same after `prepare`, which needs a transaction of its own or takes longer than others should wait.
+pub(super) async fn once_prepared<P>(
+    services: &Services,
+    request: &HttpRequest,
+    payload: Payload,
+    right: Right,
+    prepare: impl AsyncFnOnce(&Caller, Fields) -> Result<P, Problem>,
+    make: impl AsyncFnOnce(&Caller, &mut Tx, P) -> Result<(StatusCode, Value), Problem>,
+) -> Result<HttpResponse, Problem> {
+    let caller = auth::caller(request, services, right).await?;
+    let posted = Posted::read(services, request, payload, &caller).await?;
+    if posted.key.is_some()
+        && let Some(kept) = posted.kept(&mut services.store.read().await?, services).await?
+    {
+        return Ok(kept);
     }
-    let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
-    Ok(HttpResponse::build(status).content_type("application/json").body(kept.body))
+    let prepared = prepare(&caller, posted.fields()?).await?;
+    let mut tx = services.store.write().await?;
+    if let Some(kept) = posted.kept(&mut tx, services).await? {
+        return Ok(kept);
+    }
+    let made = make(&caller, &mut tx, prepared).await?;
+    let answer = posted.keep(&mut tx, services, made).await?;
+    tx.commit().await?;
+    services.wake.notify_one();
+    Ok(answer)
+}
+
+/// A change of the settings that is under way: nobody else makes one.
+pub(super) struct Change {
+    /// Who makes it.
+    pub(super) caller: Caller,
+    /// Who is there before it.
+    pub(super) roster: Arc<Roster>,
+    /// What the caller may see.
+    pub(super) scope: Scope,
+    /// When.
+    pub(super) now: Timestamp,
+}
+
+impl Change {
+    /// Notes it in the audit log, as one that concerns this team, or all.
+    pub(super) fn audit(&self, tx: &mut Tx, action: &str, object: &str, team: Option<&str>, detail: Option<Value>) {
+        let by = self.caller.actor();
+        let by = team.map_or_else(|| by.clone(), |team| by.for_team(team));
+        tx.audit(&by, action, object, detail, self.now);
+    }
+}
+
+/// As [`once`], for a change of the settings: `make` sees them as they are, and every instance follows.
+pub(super) async fn settings(
+    services: &Services,
+    request: &HttpRequest,
+    payload: Payload,
+    right: Right,
+    make: impl AsyncFnOnce(&Change, &mut Tx, Fields) -> Result<(StatusCode, Value), Problem>,
+) -> Result<HttpResponse, Problem> {
+    let caller = auth::caller(request, services, right).await?;
+    let posted = Posted::read(services, request, payload, &caller).await?;
+    let fields = posted.fields()?;
+    let (mut tx, roster) = services.roster.change().await?;
+    if let Some(kept) = posted.kept(&mut tx, services).await? {
+        return Ok(kept);
+    }
+    let change = Change { scope: caller.scope(&roster), caller, roster, now: services.clock.now() };
+    let made = make(&change, &mut tx, fields).await?;
+    let answer = posted.keep(&mut tx, services, made).await?;
+    tx.commit().await?;
+    services.settings_changed().await;
+    services.wake.notify_one();
+    services.questions.notify_one();
+    Ok(answer)
+}
+
+/// A request, read; and where it is a POST with an `Idempotency-Key`, what its answer is kept under.
+pub(super) struct Posted {
+    body: Bytes,
+    fingerprint: String,
+    key: Option<Key>,
+}
+
+/// What an answer is kept under, and sealed with: who has not both keys of the request reads nothing of it.
+struct Key {
+    name: String,
+    seal: Seal,
+}
+
+impl Posted {
+    /// Reads it.
+    pub(super) async fn read(
+        services: &Services,
+        request: &HttpRequest,
+        payload: Payload,
+        caller: &Caller,
+    ) -> Result<Self, Problem> {
+        let key = if request.method() == Method::POST { idempotency_key(request, caller)? } else { None };
+        let body = read(payload, services.config.server.max_body).await?;
+        let fingerprint = hash(&[request.path().as_bytes(), &body]);
+        Ok(Self { body, fingerprint, key })
+    }
+
+    /// Its fields.
+    pub(super) fn fields(&self) -> Result<Fields, Problem> {
+        Fields::read(&self.body)
+    }
+
+    /// The answer that was given to it before.
+    pub(super) async fn kept(&self, tx: &mut Tx, services: &Services) -> Result<Option<HttpResponse>, Problem> {
+        let Some(key) = &self.key else { return Ok(None) };
+        let Some(kept) = tx.kept_answer(&key.name, services.clock.now()).await? else { return Ok(None) };
+        let used = || Problem::Conflict("this `Idempotency-Key` was used for another request; take a new one".into());
+        if kept.request != self.fingerprint {
+            return Err(used());
+        }
+        let body = key.seal.open(&kept.body, &key.name).map_err(|_| used())?;
+        let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
+        Ok(Some(answer(status, body.expose().to_owned())))
+    }
+
+    /// Its answer, kept where it has a key.
+    pub(super) async fn keep(
+        &self,
+        tx: &mut Tx,
+        services: &Services,
+        (status, value): (StatusCode, Value),
+    ) -> Result<HttpResponse, Problem> {
+        let text = if value.is_null() { String::new() } else { value.to_string() };
+        if let Some(key) = &self.key {
+            let sealed = key.seal.seal(&Secret::new(text.as_str()), &key.name).unwrap_or_default();
+            let kept = KeptAnswer { request: self.fingerprint.clone(), status: status.as_u16(), body: sealed };
+            tx.keep_answer(&key.name, &kept, services.clock.now()).await.map_err(|error| {
+                if error.is_taken() {
+                    Problem::Conflict("another request with this `Idempotency-Key` is being answered".into())
+                } else {
+                    error.into()
+                }
+            })?;
+        }
+        Ok(answer(status, text))
+    }
+}
+
+fn answer(status: StatusCode, text: String) -> HttpResponse {
+    if text.is_empty() {
+        return HttpResponse::build(status).finish();
+    }
+    HttpResponse::build(status).content_type("application/json").body(text)
 }
 
 /// What the answer is kept under: two callers may use the same word.
-fn idempotency_key(request: &HttpRequest, caller: &Caller) -> Result<Option<String>, Problem> {
+fn idempotency_key(request: &HttpRequest, caller: &Caller) -> Result<Option<Key>, Problem> {
     let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
     let text = value.to_str().ok().filter(|text| !text.is_empty() && text.len() <= KEY_MAX);
     let text =
         text.ok_or_else(|| invalid("Idempotency-Key", format!("it must be 1 to {KEY_MAX} visible characters")))?;
     let key_id = caller.key_id.as_deref().unwrap_or_default();
-    Ok(Some(hash(&[key_id.as_bytes(), text.as_bytes()])))
+    let name = hash(&[key_id.as_bytes(), text.as_bytes()]);
+    let secret = auth::bearer(request).ok_or(Problem::Unauthorized)?;
+    let bytes = digest(&[b"idempotency", secret.expose().as_bytes(), text.as_bytes()]);
+    Ok(Seal::new(vec![SealKey::of(bytes)]).map(|seal| Key { name, seal }))
 }
 
-fn hash(parts: &[&[u8]]) -> String {
+fn digest(parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().into()
+}
+
+fn hash(parts: &[&[u8]]) -> String {
+    digest(parts).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The fields of a request's JSON object, each of which must be asked for.
@@ -131,6 +261,26 @@ impl Fields {
                 usize::try_from(number).map(Some).map_err(|_| wrong())
             }
         }
+    }
+
+    /// A field that is a moment, if it is there.
+    pub(super) fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let wrong = || invalid(name, format!("`{text}` is not a time: write it as 2026-11-21T02:00:00Z"));
+        Timestamp::parse(&text).map(Some).ok_or_else(wrong)
+    }
+
+    /// A field that may not be changed: left out, or as it is.
+    pub(super) fn unchanged(&mut self, name: &str, is: &str) -> Result<(), Problem> {
+        match self.text(name)? {
+            Some(text) if text != is => Err(invalid(name, format!("it cannot be changed from `{is}`; leave it out"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Every field, as it is.
+    pub(super) fn all(self) -> Map<String, Value> {
+        self.0
     }
 
     /// A field as it is, if it is there.

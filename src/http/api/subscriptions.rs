@@ -1,15 +1,18 @@
 //! Subscriptions.
 
-use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Payload};
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::Answer;
 use super::list::{invalid, whole};
-use super::post::{Fields, once};
+use super::post::{Change, Fields, settings};
+use super::view::Page;
 use crate::domain::access::{Right, Scope};
 use crate::domain::event::EventType;
 use crate::domain::filter::Filter;
@@ -17,9 +20,36 @@ use crate::domain::id::SubscriptionId;
 use crate::domain::spelling::suggestion;
 use crate::domain::subscription::Subscription;
 use crate::flow::roster::Roster;
+use crate::http::openapi::{Nothing, asked};
+use crate::store::Tx;
 
 const FIELDS: [&str; 4] = ["destination", "events", "sources", "where"];
 
+/// A subscription as it is shown.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Subscription)]
+pub(in crate::http) struct SubscriptionView<'a> {
+    id: &'a str,
+    destination: &'a str,
+    #[schema(value_type = Vec<EventType>)]
+    events: Vec<&'static str>,
+    /// Null for all that the team may see.
+    sources: Option<&'a [String]>,
+    /// CEL over `event` and `task`.
+    #[serde(rename = "where")]
+    filter: Option<&'a str>,
+    /// For how many events `where` could not be worked out since the process started; they were no match.
+    where_failures: u64,
+    /// Why, the last time.
+    where_last_failure: Option<String>,
+    /// Whether a file declares it; then it is changed only there.
+    from_file: bool,
+}
+
+/// List subscriptions
+#[utoipa::path(get, path = "/subscriptions", security(("key" = ["read"])), responses(
+    (status = 200, description = "All that one may see", body = Page<SubscriptionView>),
+))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -34,17 +64,89 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     ))
 }
 
-pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
+/// Show a subscription
+#[utoipa::path(get, path = "/subscriptions/{id}", security(("key" = ["read"])), responses(
+    (status = 200, description = "It", body = SubscriptionView),
+))]
+pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Path<String>) -> Answer {
+    let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
-    let answer = once(&services, &request, body, Right::Manage, async |caller, tx, fields| {
-        let now = services.clock.now();
-        let made = read(fields, &roster, &caller.scope(&roster), SubscriptionId::new(now))?;
-        tx.insert_subscription(&made, now).await?;
-        Ok((StatusCode::CREATED, view(&made, None)))
+    let subscription = find(&roster, &caller.scope(&roster), &id)?;
+    Ok(HttpResponse::Ok().json(view(subscription, roster.faults.of(&subscription.id))))
+}
+
+/// A subscription that is there for the caller.
+fn find<'a>(roster: &'a Roster, scope: &Scope, id: &str) -> Result<&'a Subscription, Problem> {
+    let found = roster.subscriptions.iter().find(|subscription| subscription.id.as_str() == id);
+    let seen = found.filter(|subscription| scope.sees_destination(&subscription.destination));
+    seen.ok_or(Problem::NotFound("there is no subscription with this id"))
+}
+
+/// One that was made at run time.
+fn changeable<'a>(change: &'a Change, id: &str) -> Result<&'a Subscription, Problem> {
+    let subscription = find(&change.roster, &change.scope, id)?;
+    if subscription.from_file {
+        return Err(Problem::Conflict(format!("the subscription `{id}` is declared in the file: change it there")));
+    }
+    Ok(subscription)
+}
+
+fn team<'a>(roster: &'a Roster, subscription: &Subscription) -> Option<&'a str> {
+    roster.targets.get(&subscription.destination).map(|target| target.destination.team.as_str())
+}
+
+/// Subscribe a destination to events
+#[utoipa::path(post, path = "/subscriptions", security(("key" = ["manage"])), request_body = asked::NewSubscription, responses(
+    (status = 201, description = "It is made", body = SubscriptionView),
+))]
+pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
+    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+        let made = read(fields, &change.roster, &change.scope, SubscriptionId::new(change.now))?;
+        tx.insert_subscription(&made, change.now).await?;
+        note(change, tx, "subscription.create", &made);
+        Ok((StatusCode::CREATED, json!(view(&made, None))))
     })
-    .await?;
-    services.settings_changed().await;
-    Ok(answer)
+    .await
+}
+
+/// Change a subscription
+///
+/// What is left out is as it is by default.
+#[utoipa::path(put, path = "/subscriptions/{id}", security(("key" = ["manage"])), request_body = asked::ChangedSubscription, responses(
+    (status = 200, description = "It is changed", body = SubscriptionView),
+    (status = 409, description = "It is declared in the file: change it there"),
+))]
+pub(super) async fn update(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
+    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+        let before = changeable(change, &id)?;
+        fields.unchanged("id", &id)?;
+        let made = read(fields, &change.roster, &change.scope, before.id.clone())?;
+        tx.update_subscription(&made).await?;
+        note(change, tx, "subscription.update", &made);
+        Ok((StatusCode::OK, json!(view(&made, change.roster.faults.of(&made.id)))))
+    })
+    .await
+}
+
+/// Delete a subscription
+#[utoipa::path(delete, path = "/subscriptions/{id}", security(("key" = ["manage"])), request_body = Nothing, responses(
+    (status = 204, description = "It is gone"),
+    (status = 409, description = "It is declared in the file: change it there"),
+))]
+pub(super) async fn delete(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
+    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+        fields.end(&[])?;
+        let before = changeable(change, &id)?;
+        tx.delete_subscription(&id).await?;
+        note(change, tx, "subscription.delete", before);
+        Ok((StatusCode::NO_CONTENT, Value::Null))
+    })
+    .await
+}
+
+fn note(change: &Change, tx: &mut Tx, action: &str, subscription: &Subscription) {
+    let detail = json!({"destination": subscription.destination, "sources": subscription.sources});
+    change.audit(tx, action, subscription.id.as_str(), team(&change.roster, subscription), Some(detail));
 }
 
 fn read(mut fields: Fields, roster: &Roster, scope: &Scope, id: SubscriptionId) -> Result<Subscription, Problem> {
@@ -82,15 +184,15 @@ fn unknown<'a>(field: &str, name: &str, known: impl Iterator<Item = &'a String>)
     invalid(field, format!("there is no `{name}` that this team may see; {}", suggestion(name, known)))
 }
 
-fn view(subscription: &Subscription, fault: Option<(u64, String)>) -> Value {
-    json!({
-        "id": subscription.id,
-        "destination": subscription.destination,
-        "events": subscription.events.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
-        "sources": subscription.sources,
-        "where": subscription.filter.as_ref().map(Filter::text),
-        "where_failures": fault.as_ref().map_or(0, |(many, _)| *many),
-        "where_last_failure": fault.map(|(_, problem)| problem),
-        "from_file": subscription.from_file,
-    })
+fn view(subscription: &Subscription, fault: Option<(u64, String)>) -> SubscriptionView<'_> {
+    SubscriptionView {
+        id: subscription.id.as_str(),
+        destination: &subscription.destination,
+        events: subscription.events.iter().map(|kind| kind.as_str()).collect(),
+        sources: subscription.sources.as_deref(),
+        filter: subscription.filter.as_ref().map(Filter::text),
+        where_failures: fault.as_ref().map_or(0, |(many, _)| *many),
+        where_last_failure: fault.map(|(_, problem)| problem),
+        from_file: subscription.from_file,
+    }
 }

@@ -5,27 +5,49 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::list::{self, Query, invalid};
 use super::post::once;
+use super::timeline::{Entry, Story};
+use super::view::Page;
 use super::{Answer, view};
 use crate::config::value::duration;
 use crate::domain::access::{Right, Scope};
 use crate::domain::callback::{METADATA_BYTES_MAX, METADATA_KEYS_MAX};
 use crate::domain::clock::Timestamp;
+use crate::domain::event::TaskData;
 use crate::domain::spelling::suggestion;
 use crate::domain::task::{Metadata, Status, TASK_ID_MAX};
 use crate::flow::register::{Registration, register as flow_register};
 use crate::flow::roster::Roster;
-use crate::store::{CallbackFilter, DeliveryFilter, DeliveryRow, EventFilter, TaskFilter, Tx};
+use crate::http::openapi::asked;
+use crate::http::openapi::event::TaskSchema;
+use crate::store::TaskFilter;
 
-/// So many entries of each kind a timeline shows at most, the newest.
-const SHOWN: usize = 250;
-const SHOWN_OF_POLLS: i64 = 250;
+/// A task and all that happened to it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TaskWithTimeline)]
+pub(in crate::http) struct TaskView<'a> {
+    #[serde(flatten)]
+    #[schema(value_type = TaskSchema)]
+    task: TaskData<'a>,
+    /// When its results and its callbacks were removed; null while they are kept.
+    pruned_at: Option<Timestamp>,
+    /// What happened, the oldest first; of each kind the newest 250.
+    timeline: Vec<Entry<'a>>,
+}
 
+/// List tasks
+///
+/// The newest first. A filter by `model` or metadata may answer a page that is not full and has a cursor all the same.
+#[utoipa::path(get, path = "/tasks", security(("key" = ["read"])), params(asked::Tasks, asked::Paging), responses(
+    (status = 200, description = "A page of them", body = Page<TaskSchema>),
+))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
@@ -42,9 +64,13 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
         limit: query.limit,
     };
     let page = services.store.read().await?.tasks(&caller.scope(&roster), &filter).await?;
-    Ok(list::answer(page, "tasks", &roster.url_key, view::task))
+    Ok(list::answer(&page, "tasks", &roster.url_key, view::task))
 }
 
+/// Show a task with its timeline
+#[utoipa::path(get, path = "/tasks/{source}/{task_id}", security(("key" = ["read"])), responses(
+    (status = 200, description = "The task", body = TaskView),
+))]
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, path: Path<(String, String)>) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let scope = caller.scope(&services.roster.now());
@@ -52,12 +78,18 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, path: P
     let mut tx = services.store.read().await?;
     let task =
         tx.task(&scope, &source, &task_id).await?.ok_or(Problem::NotFound("there is no such task at this source"))?;
-    let mut shown = view::task(&task);
-    shown["pruned_at"] = json!(tx.pruned_at(&source, &task_id).await?);
-    shown["timeline"] = Value::Array(timeline(&mut tx, &scope, &source, &task_id).await?);
-    Ok(HttpResponse::Ok().json(shown))
+    let story = Story::read(&mut tx, &scope, &source, &task_id).await?;
+    let pruned_at = tx.pruned_at(&source, &task_id).await?;
+    Ok(HttpResponse::Ok().json(TaskView { task: view::task(&task), pruned_at, timeline: story.entries() }))
 }
 
+/// Register a task
+///
+/// One that was submitted elsewhere is watched from now on as if it had been relayed: its metadata goes into its events, and the
+/// provider is asked for it if no callback says its end. Registered again, its metadata and its deadline are changed.
+#[utoipa::path(post, path = "/tasks", security(("key" = ["submit"])), request_body = asked::NewTask, responses(
+    (status = 201, description = "It is watched", body = TaskSchema),
+))]
 pub(super) async fn register(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
     let roster = services.roster.now();
     let answer = once(&services, &request, body, Right::Submit, async |caller, tx, mut fields| {
@@ -73,7 +105,7 @@ pub(super) async fn register(services: Data<Services>, request: HttpRequest, bod
         flow_register(tx, &roster, registration, services.clock.now()).await?;
         tx.flush().await?;
         let task = tx.task(&scope, &source, &task_id).await?.ok_or(Problem::NotFound("there is no such task"))?;
-        Ok((StatusCode::CREATED, view::task(&task)))
+        Ok((StatusCode::CREATED, json!(view::task(&task))))
     })
     .await?;
     services.questions.notify_one();
@@ -111,67 +143,4 @@ fn metadata(value: Option<Value>) -> Result<Metadata, Problem> {
 fn expect_within(text: Option<String>) -> Result<Option<Duration>, Problem> {
     let read = |text: String| duration(&text).map_err(|problem| invalid("expect_within", problem));
     text.map(read).transpose()
-}
-
-/// When, in which order within a millisecond, and what.
-type Entry = (Timestamp, u8, Value);
-
-async fn push_deliveries(
-    tx: &mut Tx,
-    rows: &[DeliveryRow],
-    entries: &mut Vec<Entry>,
-    view: impl Fn(&DeliveryRow) -> Value,
-) -> Result<(), Problem> {
-    entries.extend(rows.iter().map(|row| (row.created_at, 2, view(row))));
-    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
-    for row in tx.attempts(&ids).await? {
-        let about = json!({"kind": "attempt", "delivery_id": row.delivery_id, "attempt": view::attempt(&row)});
-        entries.push((row.started_at, 3, about));
-    }
-    Ok(())
-}
-
-/// Each callback, poll, forward, event, delivery and attempt of a task, oldest first.
-async fn timeline(tx: &mut Tx, scope: &Scope, source: &str, task_id: &str) -> Result<Vec<Value>, Problem> {
-    let (source, task_id) = (Some(source.to_owned()), Some(task_id.to_owned()));
-    let mut entries: Vec<Entry> = Vec::new();
-    let callbacks =
-        CallbackFilter { source: source.clone(), task_id: task_id.clone(), limit: SHOWN, ..Default::default() };
-    let mut handed_on = Vec::new();
-    for row in tx.callbacks(scope, &callbacks).await?.items {
-        handed_on.push(row.id.to_string());
-        entries.push((row.received_at, 0, json!({"kind": "callback", "callback": view::callback(&row)})));
-    }
-    for row in
-        tx.polls(source.as_deref().unwrap_or_default(), task_id.as_deref().unwrap_or_default(), SHOWN_OF_POLLS).await?
-    {
-        handed_on.push(row.id.clone());
-        entries.push((row.at, 0, json!({"kind": "poll", "poll": view::poll(&row)})));
-    }
-    let forwards = tx.forwards(handed_on).await?;
-    push_deliveries(tx, &forwards, &mut entries, |row| json!({"kind": "forward", "forward": view::forward(row)}))
-        .await?;
-    let events = EventFilter { source, task_id, limit: SHOWN, ..Default::default() };
-    for event in tx.events(scope, &events).await?.items {
-        let about = json!({"kind": "event", "event_id": event.id, "type": event.kind.as_str()});
-        entries.push((event.at, 1, about));
-        let deliveries = DeliveryFilter { event_id: Some(event.id), limit: SHOWN, ..Default::default() };
-        let deliveries = tx.deliveries(scope, &deliveries).await?.items;
-        push_deliveries(
-            tx,
-            &deliveries,
-            &mut entries,
-            |row| json!({"kind": "delivery", "delivery": view::delivery(row)}),
-        )
-        .await?;
-    }
-    // What happened in the same millisecond stands in the order in which one makes the other.
-    entries.sort_by_key(|(at, rank, _)| (*at, *rank));
-    Ok(entries
-        .into_iter()
-        .map(|(at, _, mut entry)| {
-            entry["at"] = json!(at);
-            entry
-        })
-        .collect())
 }
