@@ -19,11 +19,13 @@ use crate::domain::seal::Seal;
 use crate::egress::Egress;
 use crate::flow::dispatch::{Dispatcher, Parts};
 use crate::flow::janitor::Janitor;
+use crate::flow::listeners::Listeners;
 use crate::flow::notice::Notices;
 use crate::flow::poll::{self, Poller};
 use crate::flow::receive::Receiver;
 use crate::flow::record::{Recorder, Wakes};
 use crate::flow::relay::Relay;
+use crate::flow::replays::{self, Replayer};
 use crate::flow::roller::Roller;
 use crate::flow::roster::LiveRoster;
 use crate::flow::secrets::seal_plain;
@@ -50,6 +52,7 @@ pub struct App {
     recorder: Recorder,
     parts: Parts,
     asking: poll::Parts,
+    replaying: replays::Parts,
     listeners: Vec<(TcpListener, Front)>,
     certificates: Option<Arc<Certificates>>,
     // Held while the process serves this file.
@@ -159,6 +162,8 @@ impl App {
             wake: Arc::clone(&wakes.questions),
             life: life.clone(),
         };
+        let streams = Listeners::new(store.clone(), Arc::clone(&clock), wakes.events.clone(), life.soft().clone());
+        let replaying = replaying(&parts);
         let services = Services {
             receiver: Receiver::new(Arc::clone(&roster), recorder.clone(), Arc::clone(&clock)),
             relay,
@@ -167,11 +172,13 @@ impl App {
             clock,
             wake: wakes.deliveries,
             questions: wakes.questions,
+            replays: Arc::clone(&replaying.wake),
+            listeners: streams,
             admin: AdminKey::new(config.server.admin_key.as_ref()),
             config: Arc::new(config),
             metrics: telemetry::metrics(),
         };
-        Ok(Self { services, notices, life, recorder, parts, asking, listeners, certificates, _lock: lock })
+        Ok(Self { services, notices, life, recorder, parts, asking, replaying, listeners, certificates, _lock: lock })
     }
 
     /// Where it listens: callbacks first, then management if that is apart.
@@ -200,20 +207,26 @@ impl App {
         Janitor::new(store.clone(), config.retention, Arc::clone(clock), self.life.clone())
     }
 
+    /// A worker for replays over the same parts, for whoever drives it by hand.
+    pub fn replayer(&self) -> Replayer {
+        Replayer::new(self.replaying.clone())
+    }
+
     /// Serves until the process is told to stop; then finishes what is in flight within
     /// `server.shutdown_timeout`, and leaves the rest in the database for the next start.
     ///
     /// # Errors
     /// Where the server or the database fails.
     pub async fn run(self) -> anyhow::Result<()> {
-        let (dispatcher, poller) = (self.dispatcher(), self.poller());
+        let (dispatcher, poller, replayer) = (self.dispatcher(), self.poller(), self.replayer());
         dispatcher.take_over().await?;
         poller.take_over().await?;
+        replayer.take_over().await?;
         let life = self.life.clone();
-        let works = [watched(&life, dispatcher.run()), watched(&life, poller.run())];
         // Nobody waits for these: where they fail they begin again, and the service goes on.
         life.spawn(self.roller().run());
         life.spawn(self.janitor().run());
+        let works = [watched(&life, dispatcher.run()), watched(&life, poller.run()), watched(&life, replayer.run())];
         life.spawn(follow(Arc::clone(&self.parts.roster), life.clone()));
         self.serve().await?;
         for work in works {
@@ -262,6 +275,19 @@ impl App {
             "stopped; what was not sent yet is in the database"
         );
         served.context("the HTTP server failed")
+    }
+}
+
+/// What carries replays out: beside the dispatcher, which sends what they make.
+fn replaying(parts: &Parts) -> replays::Parts {
+    replays::Parts {
+        store: parts.store.clone(),
+        roster: Arc::clone(&parts.roster),
+        clock: Arc::clone(&parts.clock),
+        owner: parts.owner.clone(),
+        wake: Arc::default(),
+        deliveries: Arc::clone(&parts.wake),
+        life: parts.life.clone(),
     }
 }
 

@@ -47,6 +47,17 @@ fn spelled(prefix: &str, bits: u128) -> String {
     text
 }
 
+/// When an id was made. `None` for what is none.
+fn made_at(prefix: &str, id: &str) -> Option<Timestamp> {
+    let digits = id.strip_prefix(prefix).filter(|digits| digits.len() == 26)?;
+    let bits = digits.bytes().try_fold(0_u128, |bits, digit| {
+        let value = CROCKFORD.iter().position(|known| *known == digit)?;
+        // 26 digits have room for 130 bits; an id has 128.
+        (bits >> 123 == 0).then_some(bits << 5 | value as u128)
+    })?;
+    i64::try_from(bits >> 80).ok().map(Timestamp)
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -63,6 +74,11 @@ macro_rules! ids {
             /// The bound of this moment: those made before it sort below, those made then or later above.
             pub fn first_of(at: Timestamp) -> Self {
                 Self(first_of($prefix, at))
+            }
+
+            /// When an id was made, as it says itself. `None` for a text that cannot be one.
+            pub fn made_at(id: &str) -> Option<Timestamp> {
+                made_at($prefix, id)
             }
 
             /// One that was made before, as it was stored.
@@ -122,5 +138,23 @@ mod tests {
         assert_eq!(made[0].as_str().len(), 30);
         assert!(EventId::new(Timestamp(now.0 + 1)) > made[999]);
         assert!(EventId::first_of(now) <= made[0] && EventId::first_of(Timestamp(now.0 + 1)) > made[999]);
+    }
+
+    #[test]
+    fn an_id_has_the_time_it_was_made_for_whatever_was_made_before() {
+        for millis in [1_757_169_743_120, 1_757_169_743_119, 0, 253_402_300_799_999] {
+            let id = EventId::new(Timestamp(millis));
+            assert_eq!(EventId::made_at(id.as_str()), Some(Timestamp(millis)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_has_no_time() {
+        let whole = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ";
+        assert!(EventId::made_at(&format!("evt_{whole}")).is_some());
+        let too_large = format!("evt_8{}", &whole[1..]);
+        for bad in ["", "evt_", "evt_1", &format!("dlv_{whole}"), &too_large, "evt_0123456789abcdefghjkmnpqrs"] {
+            assert_eq!(EventId::made_at(bad), None, "{bad}");
+        }
     }
 }

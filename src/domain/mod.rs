@@ -15,6 +15,7 @@ pub mod follow;
 pub mod id;
 pub mod observation;
 pub mod pace;
+pub mod replay;
 pub mod retry;
 pub mod rollup;
 pub mod safe;

@@ -96,6 +96,8 @@ pub struct Arrival {
     pub note: Option<String>,
     /// The relayed request that it is the callback of, as the URL says.
     pub intent_id: Option<String>,
+    /// Whether the client that wants it has had it, as it was kept before and is read again.
+    pub was_forwarded: bool,
 }
 
 /// One message on its way into the store.

@@ -10,18 +10,18 @@ use super::entry::{Arrival, Entry, Reading};
 use super::record::{Receipt, Recorder, Unrecorded};
 use super::roster::{ActiveSource, LiveRoster, Roster};
 use crate::domain::callback::{QueryMetadata, query_metadata};
-use crate::domain::clock::SharedClock;
+use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::pace::{Pace, Rate};
 use crate::domain::secret::Secret;
 use crate::domain::task::{Metadata, Provenance, Trust, Via, clean};
-use crate::providers::{Answer, Header, Inbound, Unread, Verified};
+use crate::providers::{Answer, Header, Inbound, Unread, Unverified, Verified};
 
 /// Takes callbacks in. Clones are the same.
 #[derive(Clone)]
 pub struct Receiver {
-    roster: Arc<LiveRoster>,
-    recorder: Recorder,
-    clock: SharedClock,
+    pub(super) roster: Arc<LiveRoster>,
+    pub(super) recorder: Recorder,
+    pub(super) clock: SharedClock,
     paces: Arc<Mutex<HashMap<String, (Rate, Pace)>>>,
 }
 
@@ -117,26 +117,8 @@ impl Admitted {
         if let Some(answer) = active.adapter.handshake(&inbound) {
             return Ok(Received::Handshake(answer));
         }
-        let read = match inbound.verify(active.adapter, &active.source.signing_secrets) {
-            Ok(verified) => understand(active, &verified),
-            Err(rejection) => {
-                Read { reading: Reading::Rejected { detail: rejection.to_string() }, trust: Trust::Unsigned }
-            }
-        };
-        let mut metadata = self.metadata(&posted.query);
-        let entry = Entry::new(
-            self.source.clone(),
-            read.reading,
-            Provenance {
-                via: Via::Callback,
-                trust: read.trust,
-                metadata_origin: metadata.origin,
-                metadata: std::mem::take(&mut metadata.pairs),
-            },
-            received_at,
-            Some(arrival(posted, metadata)),
-            Arc::clone(&self.roster),
-        );
+        let read = read(active, inbound);
+        let entry = entry(&self.roster, &self.source, read, Kept::new(posted), received_at);
         let kind = Kind::of(&entry.reading);
         let wanted = active.adapter.wanted_answer();
         let receipt = self.receiver.recorder.record(entry).await?;
@@ -146,12 +128,58 @@ impl Admitted {
             Kind::Rejected => Received::Rejected(receipt),
         })
     }
+}
 
-    fn metadata(&self, query: &str) -> QueryMetadata {
-        query_metadata(query, |pairs, signature| {
-            url_signature(&self.roster.url_key, &self.source, pairs).matches(signature)
-        })
+/// What is kept of a callback's bytes, and shown beside what becomes of it.
+pub(super) struct Kept {
+    pub(super) query: String,
+    /// As JSON pairs.
+    pub(super) headers: String,
+    pub(super) body: Bytes,
+    pub(super) remote: Option<String>,
+    pub(super) note: Option<String>,
+    /// Whether a client that wants it has had it.
+    pub(super) was_forwarded: bool,
+}
+
+impl Kept {
+    fn new(posted: Posted) -> Self {
+        let pairs: Vec<(&str, String)> = posted
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value).into_owned()))
+            .collect();
+        Self {
+            headers: serde_json::to_string(&pairs).unwrap_or_default(),
+            query: posted.query,
+            body: posted.body,
+            remote: posted.remote,
+            note: None,
+            was_forwarded: false,
+        }
     }
+}
+
+/// A callback as it goes to the recorder, with what it is taken for.
+pub(super) fn entry(roster: &Arc<Roster>, source: &str, read: Read, kept: Kept, received_at: Timestamp) -> Entry {
+    let metadata = query_metadata(&kept.query, |pairs, signature| {
+        url_signature(&roster.url_key, source, pairs).matches(signature)
+    });
+    let QueryMetadata { pairs, origin, dropped, intent_id } = metadata;
+    let dropped =
+        (!dropped.is_empty()).then(|| format!("metadata dropped, over 20 keys or 2 KiB: {}", dropped.join(", ")));
+    let notes: Vec<String> = kept.note.into_iter().chain(dropped).collect();
+    let arrival = Arrival {
+        query: kept.query,
+        headers: kept.headers,
+        body: kept.body,
+        remote: kept.remote,
+        note: (!notes.is_empty()).then(|| notes.join("; ")),
+        intent_id,
+        was_forwarded: kept.was_forwarded,
+    };
+    let from = Provenance { via: Via::Callback, trust: read.trust, metadata_origin: origin, metadata: pairs };
+    Entry::new(source.to_owned(), read.reading, from, received_at, Some(arrival), Arc::clone(roster))
 }
 
 enum Kind {
@@ -170,9 +198,18 @@ impl Kind {
     }
 }
 
-struct Read {
+/// What was made of a callback's bytes.
+pub(super) struct Read {
     reading: Reading,
     trust: Trust,
+}
+
+/// Checks a callback's signature, and reads it if that holds.
+pub(super) fn read(active: &ActiveSource, inbound: Inbound<Unverified>) -> Read {
+    match inbound.verify(active.adapter, &active.source.signing_secrets) {
+        Ok(verified) => understand(active, &verified),
+        Err(rejection) => Read { reading: Reading::Rejected { detail: rejection.to_string() }, trust: Trust::Unsigned },
+    }
 }
 
 fn understand(active: &ActiveSource, inbound: &Inbound<Verified>) -> Read {
@@ -187,23 +224,6 @@ fn understand(active: &ActiveSource, inbound: &Inbound<Verified>) -> Read {
         }
     };
     Read { reading, trust: inbound.trust() }
-}
-
-fn arrival(posted: Posted, metadata: QueryMetadata) -> Arrival {
-    let dropped = metadata.dropped;
-    let pairs: Vec<(&str, String)> = posted
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value).into_owned()))
-        .collect();
-    Arrival {
-        headers: serde_json::to_string(&pairs).unwrap_or_default(),
-        query: posted.query,
-        body: posted.body,
-        remote: posted.remote,
-        intent_id: metadata.intent_id,
-        note: (!dropped.is_empty()).then(|| format!("metadata dropped, over 20 keys or 2 KiB: {}", dropped.join(", "))),
-    }
 }
 
 /// What signs the metadata of a source's callback URL: only who has our key can make it.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::entry::Entry;
@@ -48,6 +48,8 @@ pub struct Wakes {
     pub deliveries: Arc<Notify>,
     /// After a commit with a question that is due at once.
     pub questions: Arc<Notify>,
+    /// After a commit that made events: whoever follows them looks again.
+    pub events: watch::Sender<()>,
 }
 
 /// The way to the recorder. Clones lead to the same one.
@@ -209,6 +211,9 @@ impl Writer {
         }
         if written.forwards {
             self.wakes.deliveries.notify_one();
+        }
+        if !written.events.is_empty() {
+            self.wakes.events.send_replace(());
         }
         for (event, destinations) in written.events {
             metrics::counter!("callboard_events_total", "type" => event.kind.as_str()).increment(1);

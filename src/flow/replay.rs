@@ -1,4 +1,4 @@
-//! Replaying an event: telling it again, to those who subscribe now, to one destination or to a URL.
+//! Replaying an event: telling it again, to those who subscribe now, to one destination, to a URL or to a listener.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::destination::Settings;
 use crate::domain::id::{DeliveryId, EventId, ReplayId};
 use crate::domain::secret::Secret;
-use crate::store::{EventRow, NewDelivery, Tx};
+use crate::store::{Error, EventRow, NewDelivery, Tx};
 
 /// Where a replay goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +23,8 @@ pub enum ReplayTo {
     Destination(String),
     /// To this URL, as a webhook.
     Url(String),
+    /// To whoever listens by this name, now or within a day.
+    Listener(String),
 }
 
 /// What a replay made.
@@ -35,7 +37,17 @@ pub struct Replayed {
 }
 
 /// Makes the deliveries of a replay; of the destinations only those that the caller may see.
-pub fn replay(tx: &mut Tx, roster: &Roster, scope: &Scope, event: &EventRow, to: ReplayTo, now: Timestamp) -> Replayed {
+///
+/// # Errors
+/// As the database gives them.
+pub async fn replay(
+    tx: &mut Tx,
+    roster: &Roster,
+    scope: &Scope,
+    event: &EventRow,
+    to: ReplayTo,
+    now: Timestamp,
+) -> Result<Replayed, Error> {
     let id = ReplayId::new(now);
     let (names, url) = match to {
         ReplayTo::Subscribers => {
@@ -46,6 +58,10 @@ pub fn replay(tx: &mut Tx, roster: &Roster, scope: &Scope, event: &EventRow, to:
         }
         ReplayTo::Destination(name) => (vec![name], None),
         ReplayTo::Url(url) => (vec![URL_LANE.to_owned()], Some(url)),
+        ReplayTo::Listener(name) => {
+            tx.aim_replay(&id, &name, scope.team(), &event.id, now).await?;
+            (Vec::new(), None)
+        }
     };
     let made: Vec<NewDelivery> = names
         .into_iter()
@@ -58,7 +74,7 @@ pub fn replay(tx: &mut Tx, roster: &Roster, scope: &Scope, event: &EventRow, to:
         })
         .collect();
     tx.insert_deliveries(&made, now);
-    Replayed { id, deliveries: made.into_iter().map(|delivery| delivery.id).collect() }
+    Ok(Replayed { id, deliveries: made.into_iter().map(|delivery| delivery.id).collect() })
 }
 
 /// A webhook to a URL that no destination has, signed with a secret of this installation's own.

@@ -148,7 +148,7 @@ impl Roster {
         })
     }
 
-    fn may_see(&self, destination: &str, source: &str) -> bool {
+    pub(super) fn may_see(&self, destination: &str, source: &str) -> bool {
         match (self.targets.get(destination), self.sources.get(source)) {
             (Some(target), Some(active)) => active.source.is_visible_to(&target.destination.team),
             _ => false,

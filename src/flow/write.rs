@@ -62,8 +62,9 @@ pub async fn write(tx: &mut Tx, entries: &[&Entry], now: Timestamp) -> Result<Wr
     let callbacks = kept.iter().filter_map(|&at| new_callback(entries[at], &receipts[at])).collect();
     for (&at, id) in kept.iter().zip(tx.keep_callbacks(callbacks).await?) {
         let rejected = receipts[at].outcome == CallbackOutcome::Rejected;
+        let had = entries[at].arrival.as_ref().is_some_and(|arrival| arrival.was_forwarded);
         let client = entries[at].intent_id().and_then(|intent_id| fold.intents.client_url(intent_id));
-        let forwarded = client.filter(|_| !rejected).and_then(|url| forward(id.as_str(), url, now));
+        let forwarded = client.filter(|_| !rejected && !had).and_then(|url| forward(id.as_str(), url, now));
         fold.deliveries.extend(forwarded);
         receipts[at].callback_id = Some(id);
     }

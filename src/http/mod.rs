@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::config::{Config, Delivery};
 use crate::domain::clock::SharedClock;
+use crate::flow::listeners::Listeners;
 use crate::flow::receive::Receiver;
 use crate::flow::relay::Relay;
 use crate::flow::roster::LiveRoster;
@@ -44,6 +45,10 @@ pub struct Services {
     pub wake: Arc<Notify>,
     /// Notified when there is something to ask.
     pub questions: Arc<Notify>,
+    /// Notified when a replay was made.
+    pub replays: Arc<Notify>,
+    /// Lets in who follows the events.
+    pub listeners: Listeners,
     /// The administrator's key.
     pub admin: AdminKey,
     /// What was configured.

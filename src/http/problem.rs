@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 pub(super) use self::code::Code;
 use super::SAFE;
 use crate::domain::access::{Right, Role};
+use crate::flow::listeners::Full;
 use crate::flow::record::Unrecorded;
 use crate::store;
 
@@ -67,6 +68,8 @@ pub(super) enum Problem {
     Encoded,
     /// More than the rate; try again after this.
     TooMany(Duration),
+    /// No more may listen now.
+    Full(Full),
     /// The database cannot take or give it now.
     Unavailable,
 }
@@ -74,6 +77,8 @@ pub(super) enum Problem {
 /// After how many seconds a client should try again that was answered 503. EvoLink's last retry comes
 /// 4 s after its third, so that more would be too late.
 const RETRY_AFTER_SECONDS: u64 = 1;
+/// The same of a stream: those that are open last long.
+const FULL_RETRY_AFTER_SECONDS: u64 = 10;
 
 impl Problem {
     /// What kind it is, and what is said of it.
@@ -110,6 +115,13 @@ impl Problem {
             Self::TooMany(wait) => {
                 (Code::TooMany, format!("try again in {} ms; `rate` of the source sets it", wait.as_millis()))
             }
+            Self::Full(full) => (
+                Code::TooManyStreams,
+                match full {
+                    Full::OfKey(most) => format!("at most {most} are open with one key at a time: close another first"),
+                    Full::OfAll(most) => format!("at most {most} are open at a time: try again when others have ended"),
+                },
+            ),
             Self::Unavailable => (Code::Unavailable, "nothing of this request was kept; send it again".into()),
         }
     }
@@ -163,6 +175,9 @@ impl ResponseError for Problem {
             Self::TooMany(wait) => {
                 let seconds = wait.as_millis().div_ceil(1000).max(1);
                 response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+            }
+            Self::Full(_) => {
+                response.insert_header((header::RETRY_AFTER, FULL_RETRY_AFTER_SECONDS.to_string()));
             }
             Self::Unavailable => {
                 response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string()));

@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Connection, PgConnection, Row, SqlSafeStr, SqliteConnection};
 
 use super::log::Log;
+use super::tail::SETTLE_RESTORED;
 use super::writer::Writer;
 use super::{ACQUIRE_TIMEOUT, Error, Result, Store};
 use crate::domain::secret::Secret;
@@ -78,6 +79,7 @@ impl Store {
         // Migrations may take as long as they need; everything else is bounded.
         let mut first = PgConnection::connect_with(&options).await?;
         migrator(POSTGRES).run_direct(None, &mut first, false).await.map_err(cannot_migrate)?;
+        sqlx::query(SETTLE_RESTORED).execute(&mut first).await?;
         first.close().await?;
 
         let bounded = options.options([
@@ -157,6 +159,7 @@ const SQLITE: &[Script] = &[
     (3, "lists", include_str!("../../migrations/sqlite/0003_lists.sql")),
     (4, "stats", include_str!("../../migrations/sqlite/0004_stats.sql")),
     (5, "settings", include_str!("../../migrations/sqlite/0005_settings.sql")),
+    (6, "replays", include_str!("../../migrations/sqlite/0006_replays.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
@@ -164,6 +167,7 @@ const POSTGRES: &[Script] = &[
     (3, "lists", include_str!("../../migrations/postgres/0003_lists.sql")),
     (4, "stats", include_str!("../../migrations/postgres/0004_stats.sql")),
     (5, "settings", include_str!("../../migrations/postgres/0005_settings.sql")),
+    (6, "replays", include_str!("../../migrations/postgres/0006_replays.sql")),
 ];
 
 fn migrator(scripts: &[Script]) -> Migrator {

@@ -47,6 +47,11 @@ const PAGE_LENGTH: i64 = 256 * 1024;
 /// What every transaction below this number did can be seen, or never will be.
 const SETTLED: &str = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
 
+/// Numbers of transactions that this server has not given out yet: the events are those of another one, from whose
+/// dump they were restored. They come first then, and in their order.
+pub(super) const SETTLE_RESTORED: &str = "UPDATE events SET xact = 1
+    WHERE xact > 0 AND xact >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint";
+
 impl Tx {
     /// The events behind a place, oldest first; with `None` from the first one that is kept. At most `limit`, fewer
     /// where they are long; none only where there is none.

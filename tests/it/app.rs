@@ -13,6 +13,7 @@ use callboard::domain::secret::Secret;
 use callboard::flow::dispatch::{Dispatcher, Parts};
 use callboard::flow::notice::Notices;
 use callboard::flow::poll::Poller;
+use callboard::flow::replays::{self, Replayer};
 use callboard::http::Services;
 use callboard::providers::provider;
 use callboard::shutdown::Lifecycle;
@@ -94,6 +95,7 @@ pub(crate) struct TestApp {
     pub(crate) services: Services,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) poller: Poller,
+    pub(crate) replayer: Replayer,
     pub(crate) life: Lifecycle,
     pub(crate) notices: Notices,
     pub(crate) client: reqwest::Client,
@@ -125,10 +127,11 @@ impl TestApp {
         let app = App::build(config, Arc::clone(&clock) as SharedClock).await?;
         let address = app.addresses()[0];
         let (services, dispatcher, poller) = (app.services.clone(), app.dispatcher(), app.poller());
+        let replayer = app.replayer();
         let (notices, life) = (app.notices.clone(), app.life.clone());
         let serving = Some(tokio::spawn(app.serve()));
         let client = reqwest::Client::new();
-        Ok(Self { database, clock, services, dispatcher, poller, life, notices, client, address, serving })
+        Ok(Self { database, clock, services, dispatcher, poller, replayer, life, notices, client, address, serving })
     }
 
     /// Ends it, and waits until it has ended: another may then serve its database.
@@ -171,6 +174,39 @@ impl TestApp {
             wake: Arc::clone(&services.wake),
             life: self.life.clone(),
         })
+    }
+
+    /// Another worker for replays over the same parts, as a second process on the same database has one.
+    pub(crate) fn another_replayer(&self, owner: &str) -> Replayer {
+        let services = &self.services;
+        Replayer::new(replays::Parts {
+            store: services.store.clone(),
+            roster: Arc::clone(&services.roster),
+            clock: Arc::clone(&services.clock),
+            owner: owner.to_owned(),
+            wake: Arc::clone(&services.replays),
+            deliveries: Arc::clone(&services.wake),
+            life: self.life.clone(),
+        })
+    }
+
+    /// Makes a key past the API; gives it.
+    pub(crate) async fn make_key(&self, role: &str, team: Option<&str>) -> String {
+        let id = callboard::domain::id::KeyId::new(self.now());
+        let key = format!("cbk_{id}");
+        let team = team.map_or("NULL".to_owned(), |team| format!("'{team}'"));
+        let hash = Secret::new(key.as_str()).hash();
+        let sql = format!(
+            "INSERT INTO keys (id, hash, name, role, team, created_at) VALUES ('{id}', '{hash}', 'a test', '{role}', {team}, 1)"
+        );
+        self.database.execute(&sql).await;
+        key
+    }
+
+    /// Asks or tells the API with a key.
+    pub(crate) async fn with_key(&self, key: &str, method: reqwest::Method, path: &str, body: Value) -> Answer {
+        let request = self.client.request(method, self.url(path)).bearer_auth(key);
+        answer(if body.is_null() { request } else { request.body(body.to_string()) }).await
     }
 
     /// One look of the dispatcher; gives how many deliveries were tried.

@@ -1,21 +1,27 @@
 //! Callbacks as they came in.
 
-use actix_web::http::header;
-use actix_web::web::{Data, Path};
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::super::Services;
+use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
-use super::super::{Services, auth};
 use super::list::{self, Query};
+use super::post::{Fields, once_prepared};
 use super::view::{CallbackView, Page};
 use super::{Answer, view};
 use crate::domain::access::Right;
 use crate::domain::callback::CallbackOutcome;
+use crate::domain::id::{CallbackId, EventId};
+use crate::flow::reprocess::NotRead;
+use crate::flow::write::Receipt;
 use crate::http::callbacks::OneTask;
 use crate::http::openapi::asked;
 use crate::store::{CallbackFilter, KeptCallback};
@@ -77,6 +83,56 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Pat
     }))
 }
 
+/// What became of a callback that was read again.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Reprocessed {
+    /// The row that it is kept as now.
+    #[schema(value_type = Option<String>)]
+    callback_id: Option<CallbackId>,
+    outcome: CallbackOutcome,
+    task_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    event_id: Option<EventId>,
+    detail: Option<String>,
+}
+
+impl Reprocessed {
+    fn of(receipt: Receipt) -> Self {
+        Self {
+            task_id: receipt.task_id().map(str::to_owned),
+            event_id: receipt.tasks.into_iter().next().and_then(|folded| folded.event_id),
+            callback_id: receipt.callback_id,
+            outcome: receipt.outcome,
+            detail: receipt.detail,
+        }
+    }
+}
+
+pub(super) async fn reprocess(
+    services: Data<Services>,
+    request: HttpRequest,
+    id: Path<String>,
+    payload: Payload,
+) -> Answer {
+    let read_again = async |caller: &Caller, fields: Fields| {
+        fields.end(&[])?;
+        let scope = caller.scope(&services.roster.now());
+        let kept = services.store.read().await?.callback(&scope, &id).await?.ok_or(NO_CALLBACK)?;
+        let source = kept.row.source.clone();
+        // It goes the way of all callbacks, in a transaction that is not this request's.
+        services.receiver.reprocess(kept).await.map_err(|not_read| match not_read {
+            NotRead::NoSource => {
+                Problem::Conflict(format!("there is no source `{source}` any more, so nobody knows how to read it"))
+            }
+            NotRead::Unrecorded => Problem::Unavailable,
+        })
+    };
+    once_prepared(&services, &request, payload, Right::Manage, read_again, async |_, _, receipt| {
+        Ok((StatusCode::ACCEPTED, json!(Reprocessed::of(receipt))))
+    })
+    .await
+}
+
 /// Give a callback's bytes
 ///
 /// As they came.
@@ -97,5 +153,7 @@ async fn find(services: &Services, request: &HttpRequest, id: &str) -> Result<Ke
     let caller = auth::caller(request, services, Right::Read).await?;
     let scope = caller.scope(&services.roster.now());
     let found = services.store.read().await?.callback(&scope, id).await?;
-    found.ok_or(Problem::NotFound("there is no callback with this id"))
+    found.ok_or(NO_CALLBACK)
 }
+
+const NO_CALLBACK: Problem = Problem::NotFound("there is no callback with this id");

@@ -14,6 +14,7 @@ use super::list::{self, Query, invalid};
 use super::post::once;
 use super::view::{DeliveryView, Page};
 use super::{Answer, view};
+use crate::config::value::name as check_name;
 use crate::domain::access::{Right, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::EventType;
@@ -107,14 +108,17 @@ pub(super) async fn replay(services: Data<Services>, request: HttpRequest, id: P
     let roster = services.roster.now();
     once(&services, &request, body, Right::Manage, async |caller, tx, mut fields| {
         let scope = caller.scope(&roster);
+        let listener = fields.text("listener")?;
         let to = replay_to(fields.text("destination")?, fields.text("url")?, &roster, &scope, &services)?;
-        fields.end(&["destination", "url"])?;
+        let to = to_listener(listener, to)?;
+        fields.end(&["destination", "url", "listener"])?;
         let row = tx.event(&scope, &id).await?.ok_or(NO_EVENT)?;
-        let replayed = tell_again(tx, &roster, &scope, &row, to, services.clock.now());
+        let replayed = tell_again(tx, &roster, &scope, &row, to, services.clock.now()).await?;
         let answer = Replayed { replay_id: replayed.id, event_id: row.id, deliveries: replayed.deliveries };
         Ok((StatusCode::ACCEPTED, json!(answer)))
     })
     .await
+    .inspect(|_| services.listeners.wake())
 }
 
 /// What telling an event again made.
@@ -128,7 +132,17 @@ pub(in crate::http) struct Replayed {
     deliveries: Vec<DeliveryId>,
 }
 
-fn replay_to(
+fn to_listener(listener: Option<String>, to: ReplayTo) -> Result<ReplayTo, Problem> {
+    match listener {
+        None => Ok(to),
+        Some(_) if to != ReplayTo::Subscribers => {
+            Err(invalid("listener", "give one of `destination`, `url` and `listener`"))
+        }
+        Some(name) => check_name(&name).map(ReplayTo::Listener).map_err(|problem| invalid("listener", problem)),
+    }
+}
+
+pub(super) fn replay_to(
     destination: Option<String>,
     url: Option<String>,
     roster: &Roster,

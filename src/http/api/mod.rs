@@ -12,8 +12,10 @@ pub(super) mod events;
 pub(super) mod keys;
 mod list;
 mod post;
+pub(super) mod replays;
 pub(super) mod sources;
 pub(super) mod stats;
+pub(super) mod stream;
 pub(super) mod subscriptions;
 pub(super) mod tasks;
 pub(super) mod teams;
@@ -37,8 +39,13 @@ macro_rules! routes {
 
 routes! {
     get "/events" => events::list;
+    get "/events/stream" => stream::follow;
     get "/events/{id}" => events::show;
     post "/events/{id}/replay" => events::replay;
+    get "/replays" => replays::list;
+    post "/replays" => replays::create;
+    get "/replays/{id}" => replays::show;
+    post "/replays/{id}/cancel" => replays::cancel;
     get "/deliveries" => deliveries::list;
     get "/deliveries/{id}" => deliveries::show;
     post "/deliveries/{id}/retry" => deliveries::retry;
@@ -49,6 +56,7 @@ routes! {
     get "/callbacks" => callbacks::list;
     get "/callbacks/{id}" => callbacks::show;
     get "/callbacks/{id}/body" => callbacks::body;
+    post "/callbacks/{id}/reprocess" => callbacks::reprocess;
     get "/sources" => sources::list;
     post "/sources" => sources::create;
     get "/sources/{name}" => sources::show;

@@ -283,6 +283,15 @@ impl Fields {
         self.0
     }
 
+    /// A field that is true or false; false where it is not there.
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(_) => Err(invalid(name, "true or false is expected")),
+        }
+    }
+
     /// A field as it is, if it is there.
     pub(super) fn value(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name)

@@ -17,6 +17,7 @@ pub(in crate::http) enum Code {
     Unreadable,
     Invalid,
     TooMany,
+    TooManyStreams,
     Unreached,
     Unavailable,
     TimedOut,
@@ -24,7 +25,7 @@ pub(in crate::http) enum Code {
 
 impl Code {
     /// Every code there is, in the order of their statuses.
-    pub(in crate::http) const ALL: [Self; 15] = [
+    pub(in crate::http) const ALL: [Self; 16] = [
         Self::Unauthorized,
         Self::Rejected,
         Self::Forbidden,
@@ -37,6 +38,7 @@ impl Code {
         Self::Unreadable,
         Self::Invalid,
         Self::TooMany,
+        Self::TooManyStreams,
         Self::Unreached,
         Self::Unavailable,
         Self::TimedOut,
@@ -57,6 +59,7 @@ impl Code {
             Self::Unreadable => "unreadable",
             Self::Invalid => "invalid",
             Self::TooMany => "too-many",
+            Self::TooManyStreams => "too-many-streams",
             Self::Unreached => "unreached",
             Self::Unavailable => "unavailable",
             Self::TimedOut => "timed-out",
@@ -79,7 +82,7 @@ impl Code {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unreadable | Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::Unreached => StatusCode::BAD_GATEWAY,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
@@ -101,6 +104,7 @@ impl Code {
             Self::Unreadable => "The callback cannot be read",
             Self::Invalid => "A field is wrong",
             Self::TooMany => "More than this source's rate",
+            Self::TooManyStreams => "Too many streams are open",
             Self::Unreached => "The provider could not be reached",
             Self::Unavailable => "The database cannot be used now",
             Self::TimedOut => "The provider did not answer in time",

@@ -1,0 +1,215 @@
+//! Replays of many events: planned, made, watched and ended.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use serde_json::json;
+
+use super::super::Services;
+use super::super::auth::{self, Caller};
+use super::super::problem::Problem;
+use super::Answer;
+use super::events::replay_to;
+use super::list::{self, Query, invalid};
+use super::post::{Fields, once, once_prepared};
+use crate::domain::access::{Right, Scope};
+use crate::domain::clock::Timestamp;
+use crate::domain::delivery::DeliveryStatus;
+use crate::domain::event::EventType;
+use crate::domain::id::ReplayId;
+use crate::domain::pace::Rate;
+use crate::domain::replay::{ReplayStatus, Selection};
+use crate::flow::replay::ReplayTo;
+use crate::flow::replays::{Plan, plan};
+use crate::flow::roster::Roster;
+use crate::store::{NewReplay, ReplayRow};
+
+const FIELDS: [&str; 9] =
+    ["since", "until", "source", "type", "destination", "url", "delivery_status", "rate", "dry_run"];
+const NO_REPLAY: Problem = Problem::NotFound("there is no replay with this id");
+
+/// A replay as the API shows it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: &'a ReplayId,
+    status: ReplayStatus,
+    since: Timestamp,
+    until: Timestamp,
+    source: Option<&'a str>,
+    #[serde(rename = "type")]
+    kind: Option<&'static str>,
+    destination: Option<&'a str>,
+    url: Option<&'a str>,
+    delivery_status: Option<DeliveryStatus>,
+    rate: Option<String>,
+    /// How many events there are; an estimate where `exact` is false.
+    events_total: u64,
+    exact: bool,
+    events_done: u64,
+    deliveries: u64,
+    /// Of those done: the event or the destination was gone when its turn came.
+    skipped: u64,
+    created_at: Timestamp,
+    finished_at: Option<Timestamp>,
+    team: Option<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(row: &'a ReplayRow) -> Self {
+        let made = &row.made;
+        Self {
+            id: &made.id,
+            status: row.status,
+            since: made.selection.since,
+            until: made.selection.until,
+            source: made.selection.source.as_deref(),
+            kind: made.selection.kind.map(EventType::as_str),
+            destination: made.destination.as_deref(),
+            url: made.url.as_deref(),
+            delivery_status: made.selection.delivery_status,
+            rate: made.rate.map(|rate| rate.to_string()),
+            events_total: made.events_total,
+            exact: made.is_exact || row.status == ReplayStatus::Done,
+            events_done: row.events_done,
+            deliveries: row.deliveries,
+            skipped: row.skipped,
+            created_at: row.created_at,
+            finished_at: row.finished_at,
+            team: made.team.as_deref(),
+        }
+    }
+}
+
+/// What a replay would reach.
+#[derive(Serialize)]
+struct Planned {
+    dry_run: bool,
+    events: u64,
+    deliveries: u64,
+    destinations: BTreeMap<String, u64>,
+    /// Whether all was counted; if not, the numbers are estimates.
+    exact: bool,
+}
+
+impl Planned {
+    fn of(plan: Plan) -> Self {
+        let Plan { events, deliveries, destinations, is_exact } = plan;
+        Self { dry_run: true, events, deliveries, destinations, exact: is_exact }
+    }
+}
+
+pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
+    let caller = auth::caller(&request, &services, Right::Read).await?;
+    let roster = services.roster.now();
+    let query = Query::read(request.query_string(), "replays", &[], &roster.url_key)?;
+    let mut tx = services.store.read().await?;
+    let page = tx.replays(&caller.scope(&roster), query.before.clone(), query.limit).await?;
+    Ok(list::answer(&page, "replays", &roster.url_key, |row| json!(Shown::of(row))))
+}
+
+pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Path<String>) -> Answer {
+    let caller = auth::caller(&request, &services, Right::Read).await?;
+    let scope = caller.scope(&services.roster.now());
+    let row = services.store.read().await?.replay(&scope, &id).await?.ok_or(NO_REPLAY)?;
+    Ok(HttpResponse::Ok().json(Shown::of(&row)))
+}
+
+pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
+    let roster = services.roster.now();
+    // Counted before, and not while others wait to write.
+    let prepare = async |caller: &Caller, mut fields: Fields| {
+        let only_planned = fields.flag("dry_run")?;
+        let mut replay = read(&mut fields, caller, &roster, &services)?;
+        fields.end(&FIELDS)?;
+        let planned = plan(&mut services.store.read().await?, &roster, &replay).await?;
+        (replay.events_total, replay.is_exact) = (planned.events, planned.is_exact);
+        Ok(if only_planned { (None, planned) } else { (Some(replay), planned) })
+    };
+    let made = once_prepared(&services, &request, body, Right::Manage, prepare, async |_, tx, (replay, planned)| {
+        let Some(replay) = replay else { return Ok((StatusCode::OK, json!(Planned::of(planned)))) };
+        tx.insert_replay(&replay, services.clock.now()).await?;
+        let row = tx.replay(&Scope::All, replay.id.as_str()).await?.ok_or(NO_REPLAY)?;
+        Ok((StatusCode::ACCEPTED, json!(Shown::of(&row))))
+    })
+    .await?;
+    services.replays.notify_one();
+    Ok(made)
+}
+
+pub(super) async fn cancel(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
+    let roster = services.roster.now();
+    once(&services, &request, body, Right::Manage, async |caller, tx, fields| {
+        fields.end(&[])?;
+        let scope = caller.scope(&roster);
+        tx.replay(&scope, &id).await?.ok_or(NO_REPLAY)?;
+        // One that has ended stays as it is: who cancels wants no more of it, and there is no more.
+        tx.cancel_replay(&id, services.clock.now()).await?;
+        let row = tx.replay(&scope, &id).await?.ok_or(NO_REPLAY)?;
+        Ok((StatusCode::ACCEPTED, json!(Shown::of(&row))))
+    })
+    .await
+}
+
+fn read(fields: &mut Fields, caller: &Caller, roster: &Roster, services: &Services) -> Result<NewReplay, Problem> {
+    let scope = caller.scope(roster);
+    let selection = selection(fields, roster, &scope)?;
+    let to = replay_to(fields.text("destination")?, fields.text("url")?, roster, &scope, services)?;
+    let rate = fields.text("rate")?.as_deref().map(Rate::parse).transpose();
+    let (destination, url) = match to {
+        ReplayTo::Destination(name) => (Some(name), None),
+        ReplayTo::Url(url) => (None, Some(url)),
+        ReplayTo::Subscribers | ReplayTo::Listener(_) => (None, None),
+    };
+    Ok(NewReplay {
+        id: ReplayId::new(services.clock.now()),
+        team: caller.team.clone(),
+        selection,
+        destination,
+        url,
+        rate: rate.map_err(|problem| invalid("rate", problem))?,
+        events_total: 0,
+        is_exact: false,
+    })
+}
+
+fn selection(fields: &mut Fields, roster: &Roster, scope: &Scope) -> Result<Selection, Problem> {
+    let mut time = |name: &str| {
+        let text = fields.needed(name)?;
+        let wrong = || invalid(name, format!("`{text}` is not a time: write it as 2026-11-21T02:00:00Z"));
+        Timestamp::parse(&text).ok_or_else(wrong)
+    };
+    let (since, until) = (time("since")?, time("until")?);
+    if until <= since {
+        return Err(invalid("until", "it must lie after `since`"));
+    }
+    let source = fields.text("source")?;
+    if let Some(name) = source.as_deref().filter(|name| !roster.sources.contains_key(*name) || !scope.sees_source(name))
+    {
+        return Err(invalid("source", format!("there is no source `{name}`")));
+    }
+    Ok(Selection {
+        since,
+        until,
+        source,
+        kind: word(fields, "type", EventType::parse, &EventType::ALL.map(EventType::as_str))?,
+        delivery_status: word(
+            fields,
+            "delivery_status",
+            DeliveryStatus::parse,
+            &DeliveryStatus::ALL.map(DeliveryStatus::as_str),
+        )?,
+    })
+}
+
+fn word<T>(
+    fields: &mut Fields,
+    name: &str,
+    parse: impl Fn(&str) -> Option<T>,
+    words: &[&str],
+) -> Result<Option<T>, Problem> {
+    let Some(word) = fields.text(name)? else { return Ok(None) };
+    parse(&word).map(Some).ok_or_else(|| invalid(name, format!("`{word}` is none of {}", words.join(", "))))
+}

@@ -1,0 +1,217 @@
+//! `GET /events/stream`: the events as they are committed, as server-sent events
+//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+
+use std::convert::Infallible;
+
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::super::problem::Problem;
+use super::super::{Services, auth};
+use super::list::invalid;
+use super::{Answer, view};
+use crate::config::value::name as check_name;
+use crate::domain::access::{Right, Scope};
+use crate::domain::event::EventType;
+use crate::domain::id::EventId;
+use crate::domain::spelling::suggestion;
+use crate::flow::listeners::{Listening, Stopped, Told, Wanted};
+use crate::store::AimedReplay;
+
+const KEYS: [&str; 4] = ["type", "source", "listener", "last_event_id"];
+/// Who has to connect again waits for two seconds. A comment shows a proxy that there is something to pass on.
+const GREETING: &str = "retry: 2000\n: listening\n\n";
+const KEY_ENDED: &str = ": this key no longer holds\n\n";
+
+pub(super) async fn follow(services: Data<Services>, request: HttpRequest) -> Answer {
+    let caller = auth::caller(&request, &services, Right::Read).await?;
+    let wanted = read(&request)?;
+    let key = caller.key_id.as_deref().unwrap_or_default();
+    let listening = services.listeners.open(key, wanted).await?.map_err(Problem::Full)?;
+    let following = Following { services, request, listening, stage: Stage::Opened };
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        // nginx would collect what we send.
+        .insert_header(("x-accel-buffering", "no"))
+        .streaming(futures_util::stream::unfold(following, next)))
+}
+
+struct Following {
+    services: Data<Services>,
+    request: HttpRequest,
+    listening: Listening,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Opened,
+    Open,
+    Ended,
+}
+
+/// What is sent next. It is asked for only when the client has room for it.
+async fn next(mut following: Following) -> Option<(Result<Bytes, Infallible>, Following)> {
+    let bytes = match following.stage {
+        Stage::Opened => {
+            following.stage = Stage::Open;
+            Bytes::from_static(GREETING.as_bytes())
+        }
+        Stage::Open => following.told().await?,
+        Stage::Ended => return None,
+    };
+    Some((Ok(bytes), following))
+}
+
+impl Following {
+    /// `None` where the process stops.
+    async fn told(&mut self) -> Option<Bytes> {
+        loop {
+            if self.listening.is_stopped() {
+                return None;
+            }
+            let looked = match self.scope().await {
+                Ok(Some(scope)) => self.listening.look(&scope).await.map_err(Problem::from),
+                Ok(None) => {
+                    self.stage = Stage::Ended;
+                    return Some(Bytes::from_static(KEY_ENDED.as_bytes()));
+                }
+                Err(problem) => Err(problem),
+            };
+            // Where the database cannot be read now, it is tried again after a while.
+            let told = match looked {
+                Ok(Some(told)) => Some(told),
+                Ok(None) | Err(_) => match self.listening.rest().await {
+                    Ok(told) => told,
+                    Err(Stopped) => return None,
+                },
+            };
+            if let Some(told) = told {
+                return Some(frames(&told));
+            }
+        }
+    }
+
+    /// What the key may see at this moment; `None` if it may no longer look.
+    async fn scope(&self) -> Result<Option<Scope>, Problem> {
+        match auth::caller(&self.request, &self.services, Right::Read).await {
+            Ok(caller) => Ok(Some(caller.scope(&self.services.roster.now()))),
+            Err(Problem::Unavailable) => Err(Problem::Unavailable),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+fn read(request: &HttpRequest) -> Result<Wanted, Problem> {
+    let mut wanted = Wanted::default();
+    for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
+        let words = || value.split(',').map(str::trim).filter(|word| !word.is_empty());
+        match name.as_ref() {
+            "type" => {
+                for word in words() {
+                    wanted.kinds.push(EventType::parse(word).ok_or_else(|| no_type(word))?);
+                }
+            }
+            "source" => wanted.sources.extend(words().map(str::to_owned)),
+            "listener" => {
+                let name = check_name(&value).map_err(|problem| invalid("listener", problem))?;
+                wanted.listener = Some(name);
+            }
+            "last_event_id" => wanted.last = last(&value, "last_event_id")?,
+            unknown => return Err(invalid(unknown, format!("there is no such filter; {}", suggestion(unknown, KEYS)))),
+        }
+    }
+    // Who connects again sends the header; the query is still that of the first time.
+    if let Some(value) = request.headers().get("last-event-id") {
+        wanted.last = last(value.to_str().unwrap_or("?"), "Last-Event-ID")?.or(wanted.last);
+    }
+    Ok(wanted)
+}
+
+fn no_type(word: &str) -> Problem {
+    let known = EventType::ALL.map(EventType::as_str);
+    invalid("type", format!("`{word}` is none of {}", known.join(", ")))
+}
+
+fn last(value: &str, field: &str) -> Result<Option<EventId>, Problem> {
+    match value.trim() {
+        "" => Ok(None),
+        id if EventId::made_at(id).is_some() => Ok(Some(EventId::stored(id.to_owned()))),
+        other => Err(invalid(field, format!("`{other}` is not the id of an event: `evt_` and 26 digits and letters"))),
+    }
+}
+
+/// A replay that was aimed at a listener.
+#[derive(Serialize)]
+struct Aimed<'a> {
+    replay_id: &'a str,
+    event: Box<RawValue>,
+}
+
+fn frames(told: &Told) -> Bytes {
+    let mut text = String::new();
+    match told {
+        Told::Events(rows) => {
+            for row in rows {
+                frame(&mut text, Some(&row.id), row.kind.as_str(), &row.body);
+            }
+        }
+        Told::Replays(replays) => {
+            for AimedReplay { id, body } in replays {
+                let aimed = Aimed { replay_id: id, event: view::event(body) };
+                // An id would move the place in the stream.
+                frame(&mut text, None, "replay", &serde_json::to_string(&aimed).unwrap_or_default());
+            }
+        }
+        Told::At(at) => text = format!(": at {at}\n\n"),
+    }
+    Bytes::from(text)
+}
+
+/// One event of the stream. Its bytes are those that were told; a line's end within them would end the field.
+fn frame(text: &mut String, id: Option<&str>, event: &str, data: &str) {
+    if let Some(id) = id {
+        text.push_str(&format!("id: {id}\n"));
+    }
+    text.push_str(&format!("event: {event}\n"));
+    for line in data.lines() {
+        text.push_str(&format!("data: {line}\n"));
+    }
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_has_an_id_a_type_and_the_bytes_of_the_event() {
+        let mut text = String::new();
+        frame(&mut text, Some("evt_1"), "task.completed", "{\"a\":1}");
+        frame(&mut text, None, "replay", "{\n}");
+        assert_eq!(text, "id: evt_1\nevent: task.completed\ndata: {\"a\":1}\n\nevent: replay\ndata: {\ndata: }\n\n");
+    }
+
+    #[test]
+    fn what_a_listener_wants_is_read_from_query_and_header() {
+        let id = EventId::new(crate::domain::clock::Timestamp(1_757_169_743_120));
+        let read_uri = |uri: &str, header: &str| {
+            let request = actix_web::test::TestRequest::with_uri(uri);
+            let request = if header.is_empty() { request } else { request.insert_header(("last-event-id", header)) };
+            read(&request.to_http_request())
+        };
+        let wanted = read_uri("/?type=task.failed,task.completed&type=task.overdue&source=a&source=b&listener=dev", "");
+        let wanted = wanted.unwrap();
+        assert_eq!((wanted.kinds.len(), wanted.sources.as_slice()), (3, &["a".to_owned(), "b".to_owned()][..]));
+        assert_eq!((wanted.listener.as_deref(), wanted.last), (Some("dev"), None));
+        assert_eq!(read_uri(&format!("/?last_event_id={id}"), "").unwrap().last, Some(id.clone()));
+        assert!(read_uri("/?last_event_id=evt_bad", id.as_str()).is_err());
+        assert_eq!(read_uri("/", id.as_str()).unwrap().last, Some(id));
+        for bad in ["/?type=x", "/?listener=A%20B", "/?typ=task.failed", "/?last_event_id=1"] {
+            assert!(read_uri(bad, "").is_err(), "{bad}");
+        }
+        assert!(read_uri("/", "1").is_err() && read_uri("/", "\u{e9}").is_err());
+    }
+}
