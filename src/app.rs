@@ -29,6 +29,7 @@ use crate::flow::replays::{self, Replayer};
 use crate::flow::roller::Roller;
 use crate::flow::roster::LiveRoster;
 use crate::flow::secrets::seal_plain;
+use crate::flow::watchman::{self, Watchman};
 use crate::http::{AdminKey, Front, Services, routes, tls::Certificates};
 use crate::shutdown::Lifecycle;
 use crate::store::{Store, lock_sqlite, seal_beside};
@@ -212,6 +213,18 @@ impl App {
         Replayer::new(self.replaying.clone())
     }
 
+    /// A watchman over the same parts, for whoever drives it by hand.
+    pub fn watchman(&self) -> Watchman {
+        Watchman::new(watchman::Parts {
+            store: self.parts.store.clone(),
+            roster: Arc::clone(&self.parts.roster),
+            clock: Arc::clone(&self.parts.clock),
+            notices: self.notices.clone(),
+            wake: Arc::clone(&self.parts.wake),
+            life: self.life.clone(),
+        })
+    }
+
     /// Serves until the process is told to stop; then finishes what is in flight within
     /// `server.shutdown_timeout`, and leaves the rest in the database for the next start.
     ///
@@ -228,6 +241,7 @@ impl App {
         life.spawn(self.janitor().run());
         let works = [watched(&life, dispatcher.run()), watched(&life, poller.run()), watched(&life, replayer.run())];
         life.spawn(follow(Arc::clone(&self.parts.roster), life.clone()));
+        life.spawn(self.watchman().run());
         self.serve().await?;
         for work in works {
             work.await?.context("a worker panicked; nothing is lost, and the next start goes on with it")?;

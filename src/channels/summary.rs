@@ -10,6 +10,7 @@ use url::Url;
 use super::Message;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::EventType;
+use crate::domain::silence::{HEARD_AGAIN, NO_CALLBACK};
 
 /// How it sounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,30 +140,72 @@ fn task_rows(data: &Map<String, Value>, error: Option<&Map<String, Value>>) -> V
 
 fn of_service(kind: &str, data: &Map<String, Value>) -> Summary {
     let about = |key: &str| data.get(key).and_then(plain).unwrap_or_else(|| "?".to_owned());
-    let (mood, title) = match EventType::parse(kind) {
+    let reason = data.get("reason").and_then(Value::as_str).unwrap_or_default();
+    let event_type = EventType::parse(kind);
+    let (mood, title) = match event_type {
         Some(EventType::DestinationDisabled) => {
             (Mood::Bad, format!("Destination {} is disabled", about("destination")))
         }
         Some(EventType::DestinationRecovered) => {
             (Mood::Good, format!("Destination {} works again", about("destination")))
         }
-        Some(EventType::DeliveryDead) => (Mood::Bad, format!("A delivery to {} is dead", about("destination"))),
-        Some(EventType::SourceSilent) => (Mood::Warning, format!("Source {} is silent", about("source"))),
+        Some(EventType::DeliveryDead) => match data.get("count").and_then(Value::as_i64) {
+            Some(many @ 2..) => (Mood::Bad, format!("{many} deliveries to {} are dead", about("destination"))),
+            _ => (Mood::Bad, format!("A delivery to {} is dead", about("destination"))),
+        },
+        // One type tells of all that may be the matter with a source, and of its end.
+        Some(EventType::SourceSilent) if reason.starts_with(HEARD_AGAIN) => {
+            (Mood::Good, format!("Source {} is heard again", about("source")))
+        }
+        Some(EventType::SourceSilent) if reason.is_empty() || reason.starts_with(NO_CALLBACK) => {
+            (Mood::Warning, format!("Source {} is silent", about("source")))
+        }
+        Some(EventType::SourceSilent) => (Mood::Warning, format!("Source {} is in trouble", about("source"))),
         _ => (Mood::Warning, kind.to_owned()),
     };
-    let mut rows = rows(data);
-    rows.truncate(ROWS_MAX);
+    let mut origin = vec![row("Type", kind)];
+    origin.extend(data.get("team").and_then(plain).map(|team| row("Team", &team)));
     Summary {
         mood,
         title: line(&title, VALUE_CHARS_MAX),
-        rows,
+        rows: service_rows(event_type, data),
         error: None,
         links: Vec::new(),
         more_links: 0,
         metadata: Vec::new(),
-        origin: vec![row("Type", kind)],
+        origin,
         thread: None,
     }
+}
+
+fn service_rows(kind: Option<EventType>, data: &Map<String, Value>) -> Vec<Row> {
+    let counted = match kind {
+        Some(EventType::DestinationDisabled) => "Failed tries",
+        Some(EventType::DestinationRecovered | EventType::DeliveryDead) => "Dead deliveries",
+        _ => "Count",
+    };
+    let since = data.get("since").and_then(Value::as_str).and_then(Timestamp::parse);
+    let count = data.get("count").filter(|count| count.as_i64() != Some(0)).and_then(plain);
+    let next = (kind == Some(EventType::DestinationDisabled))
+        .then(|| row("Next", "what waits for it is held until it is enabled"));
+    let known = ["team", "destination", "source", "reason", "since", "count"];
+    let others = data.iter().filter(|(key, _)| !known.contains(&key.as_str()));
+    [
+        data.get("reason").and_then(plain).map(|reason| row("Reason", &reason)),
+        since.map(|since| row("Since", &format!("{} UTC", minute(since)))),
+        count.map(|count| row(counted, &count)),
+        next,
+    ]
+    .into_iter()
+    .flatten()
+    .chain(others.filter_map(|(key, value)| Some(row(key, &plain(value)?))))
+    .take(ROWS_MAX)
+    .collect()
+}
+
+/// A moment, to the minute.
+fn minute(at: Timestamp) -> String {
+    at.to_string().get(..16).unwrap_or_default().replace('T', " ")
 }
 
 fn row(label: &str, value: &str) -> Row {
@@ -191,7 +234,6 @@ fn link(output: &Value) -> Link {
     let url = Url::parse(written).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let place = url.as_ref().and_then(Url::host_str).unwrap_or(written);
     let expires = text("expires_at").filter(|_| text("archived_url").is_none()).and_then(Timestamp::parse);
-    let minute = |at: Timestamp| at.to_string().get(..16).unwrap_or_default().replace('T', " ");
     Link {
         label: line(&format!("{kind} on {place}"), VALUE_CHARS_MAX),
         note: expires.map(|at| format!("until {} UTC", minute(at))),

@@ -7,15 +7,43 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Env};
 
+mod audit;
+mod backup;
+mod callbacks;
 mod check;
+mod client;
 mod completions;
 mod console;
+mod deliveries;
 mod demo;
+mod destinations;
+mod events;
+mod json;
+mod keys;
 mod known;
+mod list;
+mod listen;
 mod online;
+mod profile;
+mod reach;
+mod replay;
 mod rest;
+mod restore;
+mod rotate;
+mod secret;
 mod send;
 mod serve;
+mod settings;
+mod sources;
+mod sse;
+mod stats;
+mod stream;
+mod subscriptions;
+mod table;
+mod tail;
+mod tasks;
+mod teams;
+mod timeline;
 mod url;
 
 /// Done.
@@ -49,6 +77,28 @@ enum Command {
     Url(url::Arguments),
     /// Post a payload to the running service as the provider would
     Send(send::Arguments),
+    Events(events::Arguments),
+    Tasks(tasks::Arguments),
+    Deliveries(deliveries::Arguments),
+    Callbacks(callbacks::Arguments),
+    Replay(replay::Arguments),
+    /// Forward events to your own machine as they happen
+    Listen(listen::Arguments),
+    /// What became of the tasks of each source and model
+    Stats(stats::Arguments),
+    Sources(sources::Arguments),
+    Destinations(destinations::Arguments),
+    Subscriptions(subscriptions::Arguments),
+    Teams(teams::Arguments),
+    Keys(keys::Arguments),
+    /// Make a destination a new signing secret, and show it once
+    Secret(secret::Arguments),
+    /// List who changed which setting
+    Audit(audit::Arguments),
+    /// Copy the SQLite database while it is served, and verify the copy
+    Backup(backup::Arguments),
+    /// Put a backup where the database is to be
+    Restore(restore::Arguments),
     /// Print a script that completes this command's words in a shell
     Completions(completions::Arguments),
 }
@@ -67,7 +117,26 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+impl Failure {
+    /// What there is to say.
+    fn text(&self) -> String {
+        match self {
+            Self::Failed(error) => format!("{error:#}"),
+            Self::Wrong(text) => text.clone(),
+        }
+    }
+}
+
 type Done = Result<(), Failure>;
+
+/// What is to be done: what is named, else the list. Filters that stand before another word would count for nothing.
+fn unmixed<W, L: Default + PartialEq>(what: Option<W>, list: L, make: impl Fn(L) -> W) -> Result<W, Failure> {
+    match what {
+        None => Ok(make(list)),
+        Some(what) if list == L::default() => Ok(what),
+        Some(_) => Err(Failure::Wrong("filters of a list belong behind the word `list`".to_owned())),
+    }
+}
 
 /// Reads the arguments and runs the command.
 pub async fn run() -> ExitCode {
@@ -90,6 +159,22 @@ pub async fn run() -> ExitCode {
         Command::Check(arguments) => check::run(arguments, config, &env).await,
         Command::Url(arguments) => url::run(arguments, config, &env).await,
         Command::Send(arguments) => send::run(arguments, config, &env).await,
+        Command::Events(arguments) => events::run(arguments, config, &env).await,
+        Command::Tasks(arguments) => tasks::run(arguments, config, &env).await,
+        Command::Deliveries(arguments) => deliveries::run(arguments, config, &env).await,
+        Command::Callbacks(arguments) => callbacks::run(arguments, config, &env).await,
+        Command::Replay(arguments) => replay::run(arguments, config, &env).await,
+        Command::Listen(arguments) => listen::run(arguments, config, &env).await,
+        Command::Stats(arguments) => stats::run(arguments, config, &env).await,
+        Command::Sources(arguments) => sources::run(arguments, config, &env).await,
+        Command::Destinations(arguments) => destinations::run(arguments, config, &env).await,
+        Command::Subscriptions(arguments) => subscriptions::run(arguments, config, &env).await,
+        Command::Teams(arguments) => teams::run(arguments, config, &env).await,
+        Command::Keys(arguments) => keys::run(arguments, config, &env).await,
+        Command::Secret(arguments) => secret::run(arguments, config, &env).await,
+        Command::Audit(arguments) => audit::run(arguments, config, &env).await,
+        Command::Backup(arguments) => backup::run(arguments, config, &env).await,
+        Command::Restore(arguments) => restore::run(arguments, config, &env).await,
         Command::Completions(arguments) => completions::run(arguments),
     };
     match done {

@@ -11,10 +11,11 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::check::deep_mistakes;
 use super::known::{calls_back, how_known};
+use super::reach::key_file;
 use super::rest::how_secrets_rest;
 use super::{Done, Failure, console, load};
 use crate::app::{App, house};
-use crate::config::{Config, Database, Env, Mistakes};
+use crate::config::{Config, Env, Mistakes};
 use crate::domain::callback::CallbackOutcome;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::secret::Secret;
@@ -60,10 +61,7 @@ type IsNew = bool;
 
 /// The administrator's key of the first start: in a file that only we can read, its hash in the database.
 async fn keep_key(store: &Store, config: &Config) -> anyhow::Result<Key> {
-    let path = match &config.database {
-        Database::Sqlite(path) => path.with_file_name("callboard.key"),
-        Database::Postgres(_) => PathBuf::from("callboard.key"),
-    };
+    let path = key_file(&config.database);
     let kept = std::fs::read_to_string(&path).ok().map(|text| Secret::new(text.trim()));
     let kept = kept.filter(|key| key.expose().len() >= crate::config::value::SECRET_MIN);
     let is_new = kept.is_none();

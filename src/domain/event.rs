@@ -81,6 +81,11 @@ impl EventType {
             _ => "service",
         }
     }
+
+    /// Whether it tells of the service itself, and not of a task.
+    pub fn is_of_service(self) -> bool {
+        self.step() == "service"
+    }
 }
 
 /// An event's `data`: the task as it stood when the event was made (contract §5).
@@ -131,15 +136,57 @@ impl<'a> TaskData<'a> {
     }
 }
 
+/// What one of the service's own events speaks of, by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject<'a> {
+    /// A destination of the team.
+    Destination(&'a str),
+    /// A source that the team may see.
+    Source(&'a str),
+}
+
+impl<'a> Subject<'a> {
+    /// The name.
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Destination(name) | Self::Source(name) => name,
+        }
+    }
+}
+
+/// The `data` of one of the service's own events (contract §5).
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ServiceData<'a> {
+    /// Whom it is for; `None` where no team asked to be told.
+    pub team: Option<&'a str>,
+    /// What it is about.
+    #[serde(flatten)]
+    pub subject: Subject<'a>,
+    /// What happened, for people.
+    pub reason: &'a str,
+    /// When that began.
+    pub since: Timestamp,
+    /// Of how many deliveries, tries, tasks or callbacks it speaks; 0 where nothing is counted.
+    pub count: i64,
+}
+
 /// One event, ready to be stored: `body` is what webhooks and the API give, byte for byte.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields are those of contract §5")]
 pub struct Event {
+    /// Its id.
     pub id: EventId,
+    /// What it tells.
     pub kind: EventType,
-    pub source: String,
-    pub task_id: String,
+    /// The source of its task; `None` for one of the service's own.
+    pub source: Option<String>,
+    /// Its task; `None` for one of the service's own.
+    pub task_id: Option<String>,
+    /// The team that one of the service's own is for.
+    pub team: Option<String>,
+    /// When it was made.
     pub at: Timestamp,
+    /// As it is told, byte for byte.
     pub body: String,
 }
 
@@ -152,24 +199,62 @@ impl Event {
             data.recorded_status = Some(task.status);
             data.claimed_status = Some(claimed);
         }
-        let body = Envelope { id: id.as_str(), kind: kind.as_str(), timestamp: now, data };
-        Self {
-            kind,
-            source: task.source.clone(),
-            task_id: task.task_id.clone(),
-            at: now,
-            // Strings, numbers and lists of them: there is nothing in it that JSON cannot write.
-            body: serde_json::to_string(&body).unwrap_or_default(),
-            id,
-        }
+        let body = Envelope { id: id.as_str(), kind: kind.as_str(), timestamp: now, data }.written();
+        let (source, task_id) = (Some(task.source.clone()), Some(task.task_id.clone()));
+        Self { id, kind, source, task_id, team: None, at: now, body }
+    }
+
+    /// One of the service's own.
+    pub fn of_service(kind: EventType, data: ServiceData<'_>, now: Timestamp) -> Self {
+        let id = EventId::new(now);
+        let body = Envelope { id: id.as_str(), kind: kind.as_str(), timestamp: now, data }.written();
+        Self { id, kind, source: None, task_id: None, team: data.team.map(str::to_owned), at: now, body }
     }
 }
 
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct Envelope<'a, D> {
     id: &'a str,
     #[serde(rename = "type")]
     kind: &'a str,
     timestamp: Timestamp,
-    data: TaskData<'a>,
+    data: D,
+}
+
+impl<D: Serialize> Envelope<'_, D> {
+    fn written(&self) -> String {
+        // Strings, numbers and lists of them: there is nothing in it that JSON cannot write.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_the_service_says_whom_it_is_for_and_what_of() {
+        let data = |subject| ServiceData {
+            team: Some("ops"),
+            subject,
+            reason: "answered 410",
+            since: Timestamp(1_000),
+            count: 3,
+        };
+        for (kind, subject, key) in [
+            (EventType::DestinationDisabled, Subject::Destination("hook"), "destination"),
+            (EventType::SourceSilent, Subject::Source("hook"), "source"),
+        ] {
+            let event = Event::of_service(kind, data(subject), Timestamp(2_000));
+            let body: serde_json::Value = serde_json::from_str(&event.body).unwrap();
+            assert_eq!(
+                body,
+                serde_json::json!({"id": event.id, "type": kind.as_str(), "timestamp": "1970-01-01T00:00:02Z",
+                    "data": {"team": "ops", key: "hook", "reason": "answered 410", "since": "1970-01-01T00:00:01Z",
+                        "count": 3}})
+            );
+            assert_eq!((event.source, event.task_id, event.team.as_deref()), (None, None, Some("ops")));
+            assert!(kind.is_of_service() && !EventType::TaskOverdue.is_of_service());
+        }
+    }
 }

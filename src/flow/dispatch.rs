@@ -4,7 +4,7 @@
 //! database while something is sent. What this process had in hand when it died becomes due again by
 //! itself, and what it would still write then is refused by the fencing token.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,10 @@ use super::lane::{Lane, Room};
 use super::notice::{Notice, Notices};
 use super::roster::{LiveRoster, Roster};
 use super::sweep::{is_swept, sweep};
+use super::trouble::{self, Made, Tally};
 use crate::channels::{Message, Sender};
 use crate::domain::clock::{SharedClock, Timestamp};
-use crate::domain::delivery::{DeliveryStatus, Outcome, Report, Settlement, settle};
+use crate::domain::delivery::{DeliveryStatus, Outcome, Report, settle};
 use crate::domain::retry::{FAILURES_BEFORE_DISABLING, RetryPolicy};
 use crate::shutdown::Lifecycle;
 use crate::store::{Claimed, DestinationState, Lease, NewAttempt, Result, Settled, Store, Tx};
@@ -190,7 +191,7 @@ impl Dispatcher {
         }
         let writes = !self.finished.is_empty();
         let mut tx = if writes { self.parts.store.write().await? } else { self.parts.store.read().await? };
-        let settled = self.write_down(&mut tx, now).await?;
+        let (settled, made) = self.write_down(&mut tx, &roster, now).await?;
         let mut ids = Vec::new();
         if claim {
             let backlog = tx.backlog().await?;
@@ -211,6 +212,7 @@ impl Dispatcher {
         for (ended, settled) in std::mem::take(&mut self.finished).iter().zip(&settled) {
             tell(&self.parts.notices, ended, settled);
         }
+        trouble::tell(&self.parts.notices, made);
         look.begun = claimed.len();
         for delivery in claimed {
             self.begin(&roster, delivery, now);
@@ -315,30 +317,55 @@ impl Dispatcher {
         });
     }
 
-    async fn write_down(&self, tx: &mut Tx, now: Timestamp) -> Result<Vec<Settled>> {
+    async fn write_down(&self, tx: &mut Tx, roster: &Roster, now: Timestamp) -> Result<(Vec<Settled>, Vec<Made>)> {
         if self.finished.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
         let settled: Vec<Settled> = self.finished.iter().map(|ended| settled(ended, &self.parts.policy, now)).collect();
-        let late = tx.settle(&settled, now).await?;
-        if late > 0 {
-            metrics::counter!("callboard_settlements_fenced_total").increment(late as u64);
-            tracing::warn!(deliveries = late, "settled too late: their leases had passed to another process");
+        // By name, so that two instances note them in the same order. Behind a lane of URLs there is no destination
+        // that could be well or ill.
+        let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
+        for (ended, settled) in self.finished.iter().zip(&settled) {
+            if !is_url_lane(&ended.claimed.destination) {
+                let tally = tallies.entry(&ended.claimed.destination).or_default();
+                tally.count(&ended.claimed, &ended.report.outcome, &settled.settlement);
+            }
         }
-        self.note_destinations(tx, &settled, now).await?;
-        Ok(settled)
+        let failing = |name: &str| self.states.get(name).is_some_and(|state| state.failures > 0);
+        let names: Vec<_> = tallies.iter().map(|(&name, tally)| (name, tally.is_ill() || failing(name))).collect();
+        // Before any delivery is written: who disables a destination has its row and then wants its deliveries.
+        let before = tx.lock_destination_states(&names).await?;
+        let late = tx.settle(&settled, now).await?;
+        if !late.is_empty() {
+            metrics::counter!("callboard_settlements_fenced_total").increment(late.len() as u64);
+            tracing::warn!(deliveries = late.len(), "settled too late: their leases had passed to another process");
+        }
+        for (ended, settled) in self.finished.iter().zip(&settled) {
+            let name = ended.claimed.destination.as_str();
+            // One that is nobody's any more is in no trouble.
+            let counts = !late.contains(&settled.delivery_id) && roster.targets.contains_key(name);
+            if let Some(tally) = tallies.get_mut(name).filter(|_| counts) {
+                tally.count_death(&ended.claimed, &settled.settlement);
+            }
+        }
+        let made = self.note_destinations(tx, roster, &tallies, &before, now).await?;
+        Ok((settled, made))
     }
 
-    /// Notes how the destinations are faring: well again, failing, asking to be left alone, or no more.
-    async fn note_destinations(&self, tx: &mut Tx, settled: &[Settled], now: Timestamp) -> Result<()> {
-        let mut tallies: HashMap<&str, Tally> = HashMap::new();
-        for (ended, settled) in self.finished.iter().zip(settled) {
-            tallies.entry(&ended.claimed.destination).or_default().count(&ended.report.outcome, &settled.settlement);
-        }
-        // Behind a lane of URLs there is no destination that could be well or ill.
-        for (name, tally) in tallies.into_iter().filter(|(name, _)| !is_url_lane(name)) {
+    /// Notes how the destinations are faring: well again, failing, asking to be left alone, or no more. Gives what
+    /// their teams are told of it.
+    async fn note_destinations(
+        &self,
+        tx: &mut Tx,
+        roster: &Roster,
+        tallies: &BTreeMap<&str, Tally>,
+        before: &[DestinationState],
+        now: Timestamp,
+    ) -> Result<Vec<Made>> {
+        let mut made = Vec::new();
+        for (&name, tally) in tallies {
             let failing = self.states.get(name).is_some_and(|state| state.failures > 0);
-            let mut disable = tally.disable;
+            let (mut disable, mut failed) = (tally.disable.clone(), None);
             if tally.delivered && failing {
                 tx.note_success(name).await?;
             } else if tally.failures > 0 && !tally.delivered {
@@ -347,17 +374,33 @@ impl Dispatcher {
                 if too_long && failures >= FAILURES_BEFORE_DISABLING {
                     disable = disable.or_else(|| Some(format!("only failures since {since}")));
                 }
+                failed = Some((since, failures));
             }
             if let Some(until) = tally.pause_until {
                 tx.pause(name, until).await?;
             }
-            if let Some(reason) = disable {
-                tx.disable(name, &reason, now).await?;
-                metrics::counter!("callboard_destinations_disabled_total").increment(1);
-                tracing::warn!(destination = name, reason, "the destination is disabled; what waits for it is held");
+            if let Some(reason) = &disable {
+                if tx.disable(name, reason, now).await? {
+                    metrics::counter!("callboard_destinations_disabled_total").increment(1);
+                    tracing::warn!(
+                        destination = name,
+                        reason,
+                        "the destination is disabled; what waits for it is held"
+                    );
+                } else {
+                    disable = None;
+                }
+            }
+            // Who has no row is well, and no worse than before.
+            let Some(before) = before.iter().find(|state| state.name == name) else { continue };
+            let mut trouble = before.trouble;
+            let news = trouble.take(&tally.faring(before, failed, disable.as_deref()), now);
+            if trouble != before.trouble {
+                tx.save_trouble(name, &trouble).await?;
+                made.extend(trouble::write_news(tx, roster, name, news, now));
             }
         }
-        Ok(())
+        Ok(made)
     }
 }
 
@@ -365,25 +408,6 @@ enum Order {
     Claim(usize),
     Hold(String),
     Release,
-}
-
-#[derive(Default)]
-struct Tally {
-    delivered: bool,
-    failures: i64,
-    pause_until: Option<Timestamp>,
-    disable: Option<String>,
-}
-
-impl Tally {
-    fn count(&mut self, outcome: &Outcome, settlement: &Settlement) {
-        self.delivered |= matches!(outcome, Outcome::Delivered);
-        self.failures += i64::from(matches!(outcome, Outcome::Failed { .. }));
-        self.pause_until = self.pause_until.max(settlement.pause_until);
-        if settlement.disable.is_some() {
-            self.disable.clone_from(&settlement.disable);
-        }
-    }
 }
 
 fn limits(roster: &Roster, name: &str) -> Option<crate::channels::Limits> {

@@ -2,6 +2,7 @@
 //!
 //! [`receive`] takes a callback in, [`record`] makes it durable together with all that came at the same
 //! time ([`mod@write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes on the requests that make them, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again, [`forward`] hands callbacks on to clients that wanted them. [`roller`] counts what happened, [`janitor`] removes what is old. [`roster`] is what they all
+//! time ([`mod@write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes on the requests that make them, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again, [`forward`] hands callbacks on to clients that wanted them, [`watchman`] notices sources that fell silent. [`roster`] is what they all
 //! read: the sources, destinations and subscriptions of this moment.
 
 pub mod dispatch;
@@ -28,5 +29,7 @@ pub mod roster;
 pub mod rotate;
 pub mod secrets;
 pub mod sweep;
+mod trouble;
 pub mod uses;
+pub mod watchman;
 pub mod write;

@@ -221,8 +221,8 @@ impl Writer {
                 at: event.at,
                 kind: event.kind.as_str(),
                 id: event.id.to_string(),
-                source: event.source,
-                task_id: event.task_id,
+                source: event.source.unwrap_or_default(),
+                task_id: event.task_id.unwrap_or_default(),
                 destinations,
             });
             self.wakes.deliveries.notify_one();

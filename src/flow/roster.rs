@@ -32,6 +32,9 @@ mod reading;
 /// So often a change is begun anew where others change something at the same moment.
 const TRIES: usize = 5;
 
+#[cfg(test)]
+mod tests;
+
 /// A source with its adapter.
 pub struct ActiveSource {
     /// What was configured, its callback tokens filled in.
@@ -115,6 +118,9 @@ impl Faults {
 impl Roster {
     /// The destinations that are told of an event: each once, however many subscriptions match.
     pub fn audience(&self, kind: EventType, source: &str, body: &str) -> Vec<String> {
+        if kind.is_of_service() {
+            return self.audience_of_service(kind, body);
+        }
         let mut names: Vec<String> = Vec::new();
         let mut event: Option<Value> = None;
         for subscription in self.subscriptions.iter().filter(|subscription| subscription.wants(kind, source)) {
@@ -135,6 +141,40 @@ impl Roster {
     /// What names a callback token of a source.
     pub fn token_id(&self, source: &str, token: &Secret) -> String {
         reading::token_id(&self.url_key, source, token)
+    }
+
+    /// The destinations that are told of an event of the service's own: those of the team that it is for, and never
+    /// the one that it speaks of. Of what a source does, only who wants that source is told.
+    fn audience_of_service(&self, kind: EventType, body: &str) -> Vec<String> {
+        let event: Value = serde_json::from_str(body).unwrap_or_default();
+        let text = |key: &str| event["data"][key].as_str();
+        let (about, source) = (text("destination"), text("source"));
+        let is_told = |name: &str| {
+            let team = self.targets.get(name).map(|target| target.destination.team.as_str());
+            team.is_some() && team == text("team") && about != Some(name)
+        };
+        let may_see = |name: &str| source.is_none_or(|source| self.may_see(name, source));
+        let mut names: Vec<String> = Vec::new();
+        for subscription in &self.subscriptions {
+            let name = &subscription.destination;
+            let wants = match source {
+                Some(source) => subscription.wants(kind, source),
+                None => subscription.events.contains(&kind),
+            };
+            let holds = |filter| self.holds(filter, &event, &subscription.id);
+            let is_concerned = wants && !names.contains(name) && is_told(name) && may_see(name);
+            if is_concerned && subscription.filter.as_ref().is_none_or(holds) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
+    /// The teams with a destination that asks to be told when something is the matter with a source.
+    pub fn teams_that_watch(&self, source: &str) -> BTreeSet<&str> {
+        let wanting = self.subscriptions.iter().filter(|one| one.wants(EventType::SourceSilent, source));
+        let visible = wanting.filter(|one| self.may_see(&one.destination, source));
+        visible.filter_map(|one| Some(self.targets.get(&one.destination)?.destination.team.as_str())).collect()
     }
 
     /// What a team may see at this moment.

@@ -1,5 +1,6 @@
 //! Destinations made at run time, and how every destination is faring.
 
+use super::given::Given;
 use super::row::{Row, Value, values};
 use super::secrets::closed;
 use super::sweeps::SweepKind;
@@ -10,6 +11,7 @@ use crate::domain::destination::Destination;
 use crate::domain::pace::Rate;
 use crate::domain::safe::Safe;
 use crate::domain::secret::Secret;
+use crate::domain::trouble::Trouble;
 
 /// How a destination is faring. One without a row is well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +26,12 @@ pub struct DestinationState {
     pub failing_since: Option<Timestamp>,
     /// How often it has failed since.
     pub failures: i64,
+    /// What its team knows of its trouble.
+    pub trouble: Trouble,
 }
+
+const STATE: &str = "s.name, s.disabled_at, s.disabled_reason, s.paused_until, s.failing_since, s.failures, \
+    s.trouble_at, s.told_dead_at, s.dead_count, s.dead_at, s.recovered_at";
 
 impl Tx {
     /// Makes a destination, of which nothing is left that had its name before.
@@ -110,25 +117,47 @@ impl Tx {
     /// # Errors
     /// As the database gives them.
     pub async fn destination_states(&mut self) -> Result<Vec<DestinationState>> {
-        let rows = self
-            .fetch(
-                "SELECT name, disabled_at, disabled_reason, paused_until, failing_since, failures
-                 FROM destination_states",
-                values![],
-            )
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let disabled_at = row.optional_time("disabled_at")?;
-                Ok(DestinationState {
-                    name: row.text("name")?,
-                    disabled: disabled_at.zip(row.optional_text("disabled_reason")?),
-                    paused_until: row.optional_time("paused_until")?,
-                    failing_since: row.optional_time("failing_since")?,
-                    failures: row.int("failures")?,
-                })
-            })
-            .collect()
+        let rows = self.fetch(format!("SELECT {STATE} FROM destination_states s"), values![]).await?;
+        rows.iter().map(read_state).collect()
+    }
+
+    /// How these destinations are faring, locked until the transaction ends: those that are in trouble, and those
+    /// that are said to be ill now, which get a row if they have none.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn lock_destination_states(&mut self, names: &[(&str, bool)]) -> Result<Vec<DestinationState>> {
+        let ill: Vec<&str> = names.iter().filter(|(_, is_ill)| *is_ill).map(|(name, _)| *name).collect();
+        let given = Given::rows(ill.len()).text("wanted", ill.iter().map(|name| (*name).to_owned()));
+        self.bulk(
+            given,
+            "INSERT INTO destination_states (name, failures) SELECT wanted, 0 FROM given WHERE true
+             ON CONFLICT (name) DO NOTHING",
+        );
+        let given = Given::rows(names.len())
+            .text("wanted", names.iter().map(|(name, _)| (*name).to_owned()))
+            .int("is_ill", names.iter().map(|(_, is_ill)| i64::from(*is_ill)));
+        // Everybody locks in the order of the names, so that two never wait for each other.
+        let lock = if self.is_shared() { "ORDER BY s.name FOR UPDATE OF s" } else { "" };
+        let sql = format!(
+            "SELECT {STATE} FROM given CROSS JOIN destination_states s
+             WHERE s.name = wanted AND (is_ill = 1 OR s.trouble_at IS NOT NULL) {lock}"
+        );
+        self.bulk_fetch(given, &sql).await?.iter().map(read_state).collect()
+    }
+
+    /// Writes what the team of a destination knows of its trouble.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn save_trouble(&mut self, name: &str, trouble: &Trouble) -> Result<()> {
+        self.execute(
+            "UPDATE destination_states SET trouble_at = $2, told_dead_at = $3, dead_count = $4, dead_at = $5,
+                 recovered_at = $6 WHERE name = $1",
+            values![name, trouble.told_at, trouble.told_dead_at, trouble.dead, trouble.dead_at, trouble.recovered_at],
+        )
+        .await?;
+        Ok(())
     }
 
     /// Notes that a destination took something: it is not failing any more.
@@ -179,19 +208,17 @@ impl Tx {
         Ok(())
     }
 
-    /// Disables a destination; what waits for it is held.
+    /// Disables a destination; what waits for it is held. Gives whether it was enabled before.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn disable(&mut self, name: &str, reason: &str, now: Timestamp) -> Result<()> {
-        self.execute(
-            "INSERT INTO destination_states (name, disabled_at, disabled_reason, failures) VALUES ($1, $2, $3, 0)
+    pub async fn disable(&mut self, name: &str, reason: &str, now: Timestamp) -> Result<bool> {
+        let sql = "INSERT INTO destination_states (name, disabled_at, disabled_reason, failures) VALUES ($1, $2, $3, 0)
              ON CONFLICT (name) DO UPDATE SET disabled_at = excluded.disabled_at,
-                 disabled_reason = excluded.disabled_reason WHERE destination_states.disabled_at IS NULL",
-            values![name, now, reason],
-        )
-        .await?;
-        self.hold(name, reason).await
+                 disabled_reason = excluded.disabled_reason WHERE destination_states.disabled_at IS NULL";
+        let changed = self.execute(sql, values![name, now, reason]).await?;
+        self.hold(name, reason).await?;
+        Ok(changed == 1)
     }
 
     /// Holds what is pending for a destination and not in anybody's hand, if that is disabled still.
@@ -199,13 +226,16 @@ impl Tx {
     /// # Errors
     /// As the database gives them.
     pub async fn hold(&mut self, name: &str, reason: &str) -> Result<()> {
-        self.execute(
-            "UPDATE deliveries SET status = 'held', due_at = NULL, reason = $2
-             WHERE destination = $1 AND status = 'pending' AND lease_until IS NULL AND EXISTS
+        // What another instance is claiming at this moment is held at the next look, not waited for.
+        let sql = format!(
+            "WITH chosen AS MATERIALIZED (
+                 SELECT id FROM deliveries WHERE destination = $1 AND status = 'pending' AND lease_until IS NULL {})
+             UPDATE deliveries SET status = 'held', due_at = NULL, reason = $2
+             WHERE id IN (SELECT id FROM chosen) AND status = 'pending' AND lease_until IS NULL AND EXISTS
                  (SELECT 1 FROM destination_states WHERE name = $1 AND disabled_at IS NOT NULL)",
-            values![name, reason],
-        )
-        .await?;
+            self.lock_clause()
+        );
+        self.execute(sql, values![name, reason]).await?;
         Ok(())
     }
 
@@ -282,6 +312,24 @@ impl Tx {
         let row = self.fetch_one("SELECT value FROM meta WHERE key = 'settings'", values![]).await?;
         row.map_or(Ok(0), |row| row.parsed("value", |text| text.parse().ok()))
     }
+}
+
+fn read_state(row: &Row) -> Result<DestinationState> {
+    let disabled_at = row.optional_time("disabled_at")?;
+    Ok(DestinationState {
+        name: row.text("name")?,
+        disabled: disabled_at.zip(row.optional_text("disabled_reason")?),
+        paused_until: row.optional_time("paused_until")?,
+        failing_since: row.optional_time("failing_since")?,
+        failures: row.int("failures")?,
+        trouble: Trouble {
+            told_at: row.optional_time("trouble_at")?,
+            told_dead_at: row.optional_time("told_dead_at")?,
+            dead: row.int("dead_count")?,
+            dead_at: row.optional_time("dead_at")?,
+            recovered_at: row.optional_time("recovered_at")?,
+        },
+    })
 }
 
 /// What the settings of a destination are sealed for.

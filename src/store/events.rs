@@ -53,12 +53,13 @@ impl Tx {
             .text("step", events.iter().map(|e| e.kind.step().to_owned()))
             .text("source", events.iter().map(|e| e.source.clone()))
             .text("task_id", events.iter().map(|e| e.task_id.clone()))
+            .text("team", events.iter().map(|e| e.team.clone()))
             .int("at", events.iter().map(|e| e.at.0))
             .text("body", events.iter().map(|e| e.body.clone()));
         self.bulk(
             given,
-            "INSERT INTO events (id, type, step, source, task_id, at, body)
-             SELECT id, type, step, source, task_id, at, body FROM given",
+            "INSERT INTO events (id, type, step, source, task_id, team, at, body)
+             SELECT id, type, step, source, task_id, team, at, body FROM given",
         );
     }
 

@@ -13,7 +13,9 @@
 //!
 //! A state that must not exist is forbidden by the schema, not by care.
 
+mod activity;
 mod audit;
+mod backup;
 mod callbacks;
 mod deliveries;
 mod destinations;
@@ -52,7 +54,9 @@ use std::time::Duration;
 
 use sqlx::{PgPool, SqlitePool};
 
+pub use activity::Activity;
 pub use audit::{Actor, AuditFilter, AuditRow};
+pub use backup::{Contents, copy_sqlite, inspect_sqlite};
 pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback};
 pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Forwarded, Lease, NewDelivery};
 pub use destinations::DestinationState;
@@ -69,11 +73,12 @@ pub use polls::{NewPoll, PollRow};
 pub use prune::{FileSpace, Heard, OldDelivery, OldEvent, OldMessage};
 pub use replays::{NewReplay, ReplayRow, Turned};
 pub use reseal::Place;
-pub use sealed::{SealFile, seal_beside, seal_file};
+pub use sealed::{SealFile, renew_seal_beside, seal_beside, seal_file};
 pub use secrets::{KeptSecret, Use, closed};
 pub use selected::{Counted, Selected, Stretch};
 pub use settle::{AttemptRow, NewAttempt, Settled};
-pub use sources::SourceState;
+
+pub use sources::{SourceState, SourceTrouble};
 pub use sources_made::MadeSource;
 pub use stats::{Awaited, StatsFilter, StatsRow};
 pub use subscriptions::StoredSubscription;

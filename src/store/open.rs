@@ -160,6 +160,7 @@ const SQLITE: &[Script] = &[
     (4, "stats", include_str!("../../migrations/sqlite/0004_stats.sql")),
     (5, "settings", include_str!("../../migrations/sqlite/0005_settings.sql")),
     (6, "replays", include_str!("../../migrations/sqlite/0006_replays.sql")),
+    (7, "notices", include_str!("../../migrations/sqlite/0007_notices.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
@@ -168,6 +169,7 @@ const POSTGRES: &[Script] = &[
     (4, "stats", include_str!("../../migrations/postgres/0004_stats.sql")),
     (5, "settings", include_str!("../../migrations/postgres/0005_settings.sql")),
     (6, "replays", include_str!("../../migrations/postgres/0006_replays.sql")),
+    (7, "notices", include_str!("../../migrations/postgres/0007_notices.sql")),
 ];
 
 fn migrator(scripts: &[Script]) -> Migrator {
@@ -179,6 +181,11 @@ fn migrator(scripts: &[Script]) -> Migrator {
             })
             .collect(),
     )
+}
+
+/// The last migration that this build knows.
+pub(super) fn newest_migration() -> i64 {
+    SQLITE.iter().map(|(version, ..)| *version).max().unwrap_or_default()
 }
 
 fn cannot_migrate(error: sqlx::migrate::MigrateError) -> Error {

@@ -55,6 +55,26 @@ pub fn seal_beside(database: &Path) -> Result<Seal, SealFile> {
     keys.and_then(Seal::new).ok_or(SealFile::NoKey { path })
 }
 
+/// Makes a new key, which seals from now on; those that are in the file still open. Nobody may be using it meanwhile.
+///
+/// # Errors
+/// The file cannot be used.
+pub fn renew_seal_beside(database: &Path) -> Result<Seal, SealFile> {
+    seal_beside(database)?;
+    let path = seal_file(database);
+    let renewed = || {
+        let text = format!("{}\n{}", Secret::random("").expose(), std::fs::read_to_string(&path)?);
+        let new = path.with_extension("secrets.new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, &path)?;
+        File::open(path.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
+    };
+    renewed().map_err(|source| SealFile::Io { path: path.clone(), source })?;
+    seal_beside(database)
+}
+
 fn kept(path: &Path) -> io::Result<String> {
     match File::open(path) {
         Ok(mut file) => {
@@ -89,5 +109,20 @@ mod tests {
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::write(&file, "nonsense").unwrap();
         assert!(matches!(seal_beside(&database), Err(SealFile::NoKey { .. })));
+    }
+
+    #[test]
+    fn a_renewed_key_seals_and_the_old_one_still_opens() {
+        let place = tempfile::tempdir().unwrap();
+        let database = place.path().join("callboard.db");
+        let old = seal_beside(&database).unwrap();
+        let sealed = old.seal(&Secret::new("a"), "p").unwrap();
+        let new = renew_seal_beside(&database).unwrap();
+        assert_ne!(new.key_id(), old.key_id());
+        let again = seal_beside(&database).unwrap();
+        assert_eq!((again.key_id(), again.open(&sealed, "p")), (new.key_id(), Ok(Secret::new("a"))));
+        let file = seal_file(&database);
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "nothing half-made is left");
     }
 }

@@ -63,11 +63,11 @@ pub struct AttemptRow {
 
 impl Tx {
     /// Writes what became of claimed deliveries. One whose lease has passed to somebody else is left
-    /// as it is; gives how many those were.
+    /// as it is; gives which those were.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn settle(&mut self, settled: &[Settled], now: Timestamp) -> Result<usize> {
+    pub async fn settle(&mut self, settled: &[Settled], now: Timestamp) -> Result<HashSet<String>> {
         let each = || settled.iter();
         let given = Given::rows(settled.len())
             .text("settled_id", each().map(|s| s.delivery_id.clone()))
@@ -92,7 +92,7 @@ impl Tx {
             .await?;
         let ours: HashSet<String> = rows.iter().map(|row| row.text("id")).collect::<Result<_>>()?;
         self.insert_attempts(settled.iter().filter(|s| ours.contains(&s.delivery_id)), now);
-        Ok(settled.len() - ours.len())
+        Ok(each().map(|s| &s.delivery_id).filter(|id| !ours.contains(*id)).cloned().collect())
     }
 
     fn insert_attempts<'a>(&mut self, settled: impl Iterator<Item = &'a Settled>, now: Timestamp) {

@@ -5,6 +5,7 @@ use super::given::Given;
 use super::row::{Row, values};
 use super::tx::Tx;
 use crate::domain::clock::Timestamp;
+use crate::domain::silence::Ailment;
 
 /// How one source is faring.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,9 +20,27 @@ pub struct SourceState {
     pub refused: Option<(Timestamp, String)>,
     /// The provider's list has been read up to tasks of this time.
     pub listed_at: Option<Timestamp>,
+    /// What trouble of it is told.
+    pub trouble: Option<SourceTrouble>,
+    /// When it was last told to be well again.
+    pub recovered_at: Option<Timestamp>,
 }
 
-const ROW: &str = "name, added_at, found_at, found_with, refused_at, refused_reason, listed_at";
+/// Trouble of a source that its teams were told of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceTrouble {
+    /// What.
+    pub ailment: Ailment,
+    /// When it was told.
+    pub told_at: Timestamp,
+    /// When it began.
+    pub since: Timestamp,
+    /// The same for people.
+    pub reason: String,
+}
+
+const ROW: &str = "name, added_at, found_at, found_with, refused_at, refused_reason, listed_at, \
+    trouble, trouble_at, trouble_since, trouble_reason, recovered_at";
 
 impl Tx {
     /// Notes that these sources are there.
@@ -84,6 +103,35 @@ impl Tx {
         self.execute(sql, values![name, up_to]).await?;
         Ok(())
     }
+
+    /// Notes what trouble of a source is told. Gives whether none was: else another instance was faster.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn note_trouble(&mut self, name: &str, trouble: &SourceTrouble) -> Result<bool> {
+        let SourceTrouble { ailment, told_at, since, reason } = trouble;
+        let sql = "UPDATE source_states SET trouble = $2, trouble_at = $3, trouble_since = $4, trouble_reason = $5
+                   WHERE name = $1 AND trouble IS NULL";
+        let values = values![name, ailment.as_str(), *told_at, *since, reason.as_str()];
+        Ok(self.execute(sql, values).await? == 1)
+    }
+
+    /// Notes that the trouble which was told then is over. Gives whether it was there still.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn end_trouble(&mut self, name: &str, told_at: Timestamp, now: Timestamp) -> Result<bool> {
+        let sql = "UPDATE source_states SET trouble = NULL, trouble_at = NULL, trouble_since = NULL,
+                       trouble_reason = NULL, recovered_at = $3 WHERE name = $1 AND trouble_at = $2";
+        Ok(self.execute(sql, values![name, told_at, now]).await? == 1)
+    }
+}
+
+fn read_trouble(row: &Row) -> Result<Option<SourceTrouble>> {
+    let Some(told_at) = row.optional_time("trouble_at")? else { return Ok(None) };
+    let ailment = row.parsed("trouble", Ailment::parse)?;
+    let (since, reason) = (row.time("trouble_since")?, row.text("trouble_reason")?);
+    Ok(Some(SourceTrouble { ailment, told_at, since, reason }))
 }
 
 fn read(row: &Row) -> Result<SourceState> {
@@ -93,5 +141,7 @@ fn read(row: &Row) -> Result<SourceState> {
         found: row.optional_time("found_at")?.zip(row.optional_text("found_with")?),
         refused: row.optional_time("refused_at")?.zip(row.optional_text("refused_reason")?),
         listed_at: row.optional_time("listed_at")?,
+        trouble: read_trouble(row)?,
+        recovered_at: row.optional_time("recovered_at")?,
     })
 }

@@ -19,6 +19,7 @@ const CHANGED_BY_THE_TEAM: Expected = [200, 200, 404, 403, 403];
 const MADE_BY_THE_TEAM: Expected = [201, 201, 422, 403, 403];
 const REMOVED_BY_THE_TEAM: Expected = [204, 204, 404, 403, 403];
 const TOLD_BY_THE_TEAM: Expected = [202, 202, 404, 403, 403];
+const TOLD_BY_EACH_TEAM: Expected = [202, 202, 202, 403, 403];
 const MADE_BY_ADMIN: Expected = [201, 403, 403, 403, 403];
 const CHANGED_BY_ADMIN: Expected = [200, 403, 403, 403, 403];
 const REMOVED_BY_ADMIN: Expected = [204, 403, 403, 403, 403];
@@ -31,11 +32,18 @@ fn table(sink: &str) -> Vec<(&'static str, &'static str, &'static str, Value, Ex
     let subscription = json!({"destination": "alpha-hook"});
     let source = json!({"name": "alpha-{n}", "provider": "evolink", "teams": ["alpha"]});
     let key = json!({"name": "alpha", "role": "read", "team": "alpha"});
+    let replay = json!({"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"});
     let nothing = || json!({});
     vec![
         ("get", "/events", "/events", nothing(), SEEN_BY_ALL),
         ("get", "/events/{id}", "/events/EVENT", nothing(), OF_THE_TEAM),
         ("post", "/events/{id}/replay", "/events/EVENT/replay", nothing(), TOLD_BY_THE_TEAM),
+        // Refused for what it asks, where it may be asked: there is no end of it otherwise.
+        ("get", "/events/stream", "/events/stream?last_event_id=none", nothing(), [422, 422, 422, 422, 403]),
+        ("get", "/replays", "/replays", nothing(), SEEN_BY_ALL),
+        ("post", "/replays", "/replays", replay, TOLD_BY_EACH_TEAM),
+        ("get", "/replays/{id}", "/replays/{replay}", nothing(), OF_THE_TEAM),
+        ("post", "/replays/{id}/cancel", "/replays/{replay}/cancel", nothing(), TOLD_BY_THE_TEAM),
         ("get", "/deliveries", "/deliveries", nothing(), SEEN_BY_ALL),
         ("get", "/deliveries/{id}", "/deliveries/DELIVERY", nothing(), OF_THE_TEAM),
         ("post", "/deliveries/{id}/retry", "/deliveries/DELIVERY/retry", nothing(), TOLD_BY_THE_TEAM),
@@ -45,6 +53,7 @@ fn table(sink: &str) -> Vec<(&'static str, &'static str, &'static str, Value, Ex
         ("get", "/callbacks", "/callbacks", nothing(), SEEN_BY_ALL),
         ("get", "/callbacks/{id}", "/callbacks/CALLBACK", nothing(), OF_THE_TEAM),
         ("get", "/callbacks/{id}/body", "/callbacks/CALLBACK/body", nothing(), OF_THE_TEAM),
+        ("post", "/callbacks/{id}/reprocess", "/callbacks/CALLBACK/reprocess", nothing(), TOLD_BY_THE_TEAM),
         ("get", "/sources", "/sources", nothing(), SEEN_BY_ALL),
         ("post", "/sources", "/sources", source, MADE_BY_ADMIN),
         ("get", "/sources/{name}", "/sources/alpha-src", nothing(), OF_THE_TEAM),
@@ -186,6 +195,11 @@ impl World {
             "subscription" => {
                 let body = json!({"destination": "alpha-hook", "where": "task.model == \"alpha\""});
                 self.make("subscriptions", body).await.text("id").to_owned()
+            }
+            "replay" => {
+                let body = json!({"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"});
+                let made = call(&self.app, self.callers[1].1.as_deref(), "post", "/replays", &body).await;
+                made.expect(202).text("id").to_owned()
             }
             "team" => self.make("teams", json!({"name": name})).await.text("name").to_owned(),
             "key" => {

@@ -112,7 +112,8 @@ both! {
             ("events?type=task.completed", 1),
             ("events?source=replicate", 1),
             ("events?task_id=a", 1),
-            ("events?since=2026-04-01T00:01:00Z", 1),
+            // The other one says that the destination is disabled.
+            ("events?since=2026-04-01T00:01:00Z", 2),
             ("events?until=2026-04-01T00:01:00Z", 1),
             ("events?source=evolink&type=task.failed", 0),
             ("tasks?status=failed", 1),

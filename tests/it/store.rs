@@ -265,9 +265,9 @@ both! {
         assert!(!tx.retry(&ids[0], later(6)).await.unwrap(), "it is in somebody's hand");
 
         let waits = || settlement(DeliveryStatus::Pending, Some(later(40)));
-        assert_eq!(tx.settle(&[settled(&ids[0], 0, waits()), settled("dlv_none", 1, waits())], later(6)).await.unwrap(), 2);
+        assert_eq!(tx.settle(&[settled(&ids[0], 0, waits()), settled("dlv_none", 1, waits())], later(6)).await.unwrap().len(), 2);
         assert!(tx.attempts(&ids).await.unwrap().is_empty());
-        assert_eq!(tx.settle(&[settled(&ids[0], 1, waits())], later(6)).await.unwrap(), 0);
+        assert_eq!(tx.settle(&[settled(&ids[0], 1, waits())], later(6)).await.unwrap().len(), 0);
         let attempts = tx.attempts(&ids).await.unwrap();
         assert_eq!((attempts.len(), attempts[0].number, attempts[0].duration_ms), (1, 1, 12));
         assert_eq!((attempts[0].status_code, attempts[0].next_at), (Some(500), Some(later(40))));
@@ -283,12 +283,12 @@ both! {
         assert_eq!(tx.void_leases(Some("another"), later(8)).await.unwrap(), 0);
         assert_eq!(tx.void_leases(Some("mine"), later(8)).await.unwrap(), 2);
         assert_eq!(tx.void_leases(None, later(8)).await.unwrap(), 0);
-        assert_eq!(tx.settle(&[settled(&ids[0], 3, settlement(DeliveryStatus::Dead, None))], later(8)).await.unwrap(), 1);
+        assert_eq!(tx.settle(&[settled(&ids[0], 3, settlement(DeliveryStatus::Dead, None))], later(8)).await.unwrap().len(), 1);
         let ids = tx.claim("a", 1, later(8), &mine(later(30))).await.unwrap();
         let lease = tx.claimed(&ids).await.unwrap()[0].lease;
         let mut dead = settled(&ids[0], lease, settlement(DeliveryStatus::Dead, None));
         dead.attempt.as_mut().unwrap().number = 2;
-        assert_eq!(tx.settle(&[dead], later(8)).await.unwrap(), 0);
+        assert_eq!(tx.settle(&[dead], later(8)).await.unwrap().len(), 0);
         let row = tx.delivery(&Scope::All, &ids[0]).await.unwrap().unwrap();
         assert_eq!((row.status, row.finished_at), (DeliveryStatus::Dead, Some(later(8))));
         tx.commit().await.unwrap();

@@ -45,6 +45,20 @@ async fn a_mail_is_readable_and_says_what_people_want_to_know() {
 }
 
 #[tokio::test]
+async fn a_mail_of_the_services_own_says_what_happened_to_what() {
+    let data = json!({"team": "ops", "destination": "backend", "reason": "answered 500 & <more>", "since": "2025-09-06T14:42:23Z", "count": 7});
+    let event = json!({"id": "evt_1", "type": "delivery.dead", "data": data});
+    let sent = mails(&[message(EventType::DeliveryDead, event.to_string())]).await;
+    let mail = MessageParser::new().parse(&sent[0]).unwrap();
+    assert_eq!(mail.subject(), Some("7 deliveries to backend are dead"));
+    let (text, html) = (mail.body_text(0).unwrap(), mail.body_html(0).unwrap());
+    for words in ["Reason: answered 500 & <more>", "Since: 2025-09-06 14:42 UTC", "Dead deliveries: 7", "Team: ops"] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    assert!(html.contains("answered 500 &amp; &lt;more&gt;"), "{html}");
+}
+
+#[tokio::test]
 async fn ids_are_the_same_for_the_same_and_threads_are_the_tasks() {
     let replay = Message { replay_id: Some("rpl_1".into()), ..completed() };
     let other_task = message(EventType::TaskCompleted, events::task(json!({"task_id": "other"})).to_string());

@@ -15,8 +15,7 @@ async fn a_message_says_what_people_want_to_know() {
     let failed = events::task(json!({"status": "failed", "outputs": [], "completed_at": null, "confirmed": false,
         "error": {"code": "E7", "message": "no <faces>\nplease", "category": "content_policy", "retryable": false}}));
     let conflict = events::task(json!({"recorded_status": "failed", "claimed_status": "completed"}));
-    let service =
-        json!({"data": {"team": "ops", "destination": "mail", "reason": "answered 410", "since": null, "count": 7}});
+    let service = |about: &str, reason: &str, count: i64| json!({"data": {"team": "ops", about: "mail", "reason": reason, "since": "2025-09-06T14:42:23.5Z", "count": count}});
     for (kind, body, words) in [
         (
             EventType::TaskCompleted,
@@ -41,9 +40,27 @@ async fn a_message_says_what_people_want_to_know() {
         (EventType::TaskConflict, conflict, &["*Recorded*\nfailed", "*Claimed*\ncompleted"]),
         (
             EventType::DestinationDisabled,
-            service,
-            &["❌ Destination mail is disabled", "*reason*\nanswered 410", "*count*\n7"],
+            service("destination", "answered 410", 7),
+            &[
+                "❌ Destination mail is disabled",
+                "*Reason*\nanswered 410",
+                "*Since*\n2025-09-06 14:42 UTC",
+                "*Failed tries*\n7",
+                "*Next*\nwhat waits for it is held",
+                "Team: ops",
+                "Type: destination.disabled",
+            ],
         ),
+        (
+            EventType::DestinationRecovered,
+            service("destination", "it takes deliveries again", 3),
+            &["✅ Destination mail works again", "*Dead deliveries*\n3"],
+        ),
+        (EventType::DeliveryDead, service("destination", "answered 500", 1), &["❌ A delivery to mail is dead"]),
+        (EventType::DeliveryDead, service("destination", "answered 500", 9), &["❌ 9 deliveries to mail are dead"]),
+        (EventType::SourceSilent, service("source", "no callback since 2025", 0), &["⚠️ Source mail is silent"]),
+        (EventType::SourceSilent, service("source", "60 of 100 tasks failed", 60), &["⚠️ Source mail is in trouble"]),
+        (EventType::SourceSilent, service("source", "heard again", 0), &["✅ Source mail is heard again"]),
     ] {
         let payload = posted(kind, &[body.to_string()]).await.remove(0);
         let texts = strings(&payload["blocks"]).join("\n\n");

@@ -308,6 +308,8 @@ fn view(target: &Target, states: &[DestinationState]) -> Value {
     shown["disabled_reason"] = json!(disabled.map(|(_, reason)| reason));
     shown["paused_until"] = json!(state.and_then(|state| state.paused_until));
     shown["failing_since"] = json!(state.and_then(|state| state.failing_since));
+    shown["trouble_since"] = json!(state.and_then(|state| state.trouble.told_at));
+    shown["dead_count"] = json!(state.map_or(0, |state| state.trouble.dead));
     shown
 }
 

@@ -56,6 +56,10 @@ pub(in crate::http) struct SourceView<'a> {
     /// Since when the provider refuses the key.
     refused_since: Option<Timestamp>,
     refused_reason: Option<&'a str>,
+    /// What is the matter with it, if anything.
+    trouble: Option<&'static str>,
+    trouble_since: Option<Timestamp>,
+    trouble_reason: Option<&'a str>,
     /// `keep` or `forget`.
     relay_keys: &'static str,
     /// Whether a file declares it; then it is changed only there.
@@ -151,6 +155,7 @@ fn callback_url(services: &Services, source: &str, token: &Secret) -> String {
 
 fn view<'a>(source: &'a Source, state: Option<&'a SourceState>, caller: &'a Caller) -> SourceView<'a> {
     let refused = state.and_then(|state| state.refused.as_ref());
+    let trouble = state.and_then(|state| state.trouble.as_ref());
     let teams = source.teams.as_ref().map(|teams| {
         let seen = teams.iter().map(String::as_str);
         // A team is told of itself alone.
@@ -175,6 +180,9 @@ fn view<'a>(source: &'a Source, state: Option<&'a SourceState>, caller: &'a Call
         },
         refused_since: refused.map(|(since, _)| *since),
         refused_reason: refused.map(|(_, reason)| reason.as_str()),
+        trouble: trouble.map(|trouble| trouble.ailment.as_str()),
+        trouble_since: trouble.map(|trouble| trouble.since),
+        trouble_reason: trouble.map(|trouble| trouble.reason.as_str()),
         relay_keys: source.relay_keys.as_str(),
         from_file: source.from_file,
         callback_url: None,

@@ -18,6 +18,7 @@ use crate::domain::event::EventType;
 use crate::domain::id::EventId;
 use crate::domain::spelling::suggestion;
 use crate::flow::listeners::{Listening, Stopped, Told, Wanted};
+use crate::http::openapi::asked;
 use crate::store::AimedReplay;
 
 const KEYS: [&str; 4] = ["type", "source", "listener", "last_event_id"];
@@ -25,6 +26,17 @@ const KEYS: [&str; 4] = ["type", "source", "listener", "last_event_id"];
 const GREETING: &str = "retry: 2000\n: listening\n\n";
 const KEY_ENDED: &str = ": this key no longer holds\n\n";
 
+/// Follow the events
+///
+/// Server-sent events in the order of the commits, from `Last-Event-ID` on, or from now on. Each has its id, its type as `event`, and as
+/// `data` the bytes that are told. The comment `: at TIME`, at least every 15 s where nothing comes, says that nothing made before
+/// is missing.
+#[utoipa::path(get, path = "/events/stream", security(("key" = ["read"])), params(
+    asked::Followed,
+    ("Last-Event-ID" = Option<String>, Header, description = "The event that was read last"),
+), responses(
+    (status = 200, description = "The events, without an end", body = String, content_type = "text/event-stream"),
+))]
 pub(super) async fn follow(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let wanted = read(&request)?;

@@ -14,6 +14,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::event::EventType;
 use crate::domain::observation::Trust;
+use crate::domain::replay::ReplayStatus;
 use crate::domain::task::{Category, OutputKind, Status, Via};
 use crate::http::problem::Code;
 use crate::providers::PROVIDERS;
@@ -54,6 +55,7 @@ pub(in crate::http) struct TaskEventType;
 pub(in crate::http) struct ServiceEventType;
 
 words! {
+    ReplayStatus as "ReplayStatus": "How far a replay of many has come.", ReplayStatus::ALL;
     Status as "TaskStatus": "How far a task has come; the last three are ends.", Status::ALL;
     OutputKind as "OutputKind": "What an output is.", OutputKind::ALL;
     Category as "ErrorCategory": "What kind of fault it was, in one vocabulary for all providers.", Category::ALL;
