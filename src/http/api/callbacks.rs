@@ -23,7 +23,7 @@ use crate::domain::id::{CallbackId, EventId};
 use crate::flow::reprocess::NotRead;
 use crate::flow::write::Receipt;
 use crate::http::callbacks::OneTask;
-use crate::http::openapi::asked;
+use crate::http::openapi::{Nothing, asked};
 use crate::store::{CallbackFilter, KeptCallback};
 
 /// A callback and what was in it.
@@ -91,8 +91,10 @@ pub(in crate::http) struct Reprocessed {
     callback_id: Option<CallbackId>,
     outcome: CallbackOutcome,
     task_id: Option<String>,
+    /// The event that it made, or that told the same before.
     #[schema(value_type = Option<String>)]
     event_id: Option<EventId>,
+    /// Why, where there is something to say.
     detail: Option<String>,
 }
 
@@ -108,6 +110,13 @@ impl Reprocessed {
     }
 }
 
+/// Read a callback again
+///
+/// By today's adapter and with today's secrets, as if it came now. What becomes of it is a callback of its own, if the outcome is
+/// another one.
+#[utoipa::path(post, path = "/callbacks/{id}/reprocess", security(("key" = ["manage"])), request_body(content = Nothing, description = "It may be left out"), responses(
+    (status = 202, description = "What became of it", body = Reprocessed),
+))]
 pub(super) async fn reprocess(
     services: Data<Services>,
     request: HttpRequest,
@@ -127,7 +136,9 @@ pub(super) async fn reprocess(
             NotRead::Unrecorded => Problem::Unavailable,
         })
     };
-    once_prepared(&services, &request, payload, Right::Manage, read_again, async |_, _, receipt| {
+    once_prepared(&services, &request, payload, Right::Manage, read_again, async |caller, tx, receipt| {
+        let detail = json!({"outcome": receipt.outcome});
+        tx.audit(&caller.actor(), "callback.reprocess", &id, Some(detail), services.clock.now());
         Ok((StatusCode::ACCEPTED, json!(Reprocessed::of(receipt))))
     })
     .await

@@ -114,6 +114,13 @@ pub(super) async fn replay(services: Data<Services>, request: HttpRequest, id: P
         fields.end(&["destination", "url", "listener"])?;
         let row = tx.event(&scope, &id).await?.ok_or(NO_EVENT)?;
         let replayed = tell_again(tx, &roster, &scope, &row, to, services.clock.now()).await?;
+        tx.audit(
+            &caller.actor(),
+            "event.replay",
+            &row.id,
+            Some(json!({"replay_id": replayed.id})),
+            services.clock.now(),
+        );
         let answer = Replayed { replay_id: replayed.id, event_id: row.id, deliveries: replayed.deliveries };
         Ok((StatusCode::ACCEPTED, json!(answer)))
     })

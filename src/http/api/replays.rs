@@ -7,6 +7,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::super::Services;
 use super::super::auth::{self, Caller};
@@ -15,6 +16,7 @@ use super::Answer;
 use super::events::replay_to;
 use super::list::{self, Query, invalid};
 use super::post::{Fields, once, once_prepared};
+use super::view::Page;
 use crate::domain::access::{Right, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::delivery::DeliveryStatus;
@@ -25,35 +27,47 @@ use crate::domain::replay::{ReplayStatus, Selection};
 use crate::flow::replay::ReplayTo;
 use crate::flow::replays::{Plan, plan};
 use crate::flow::roster::Roster;
+use crate::http::openapi::{Nothing, asked};
 use crate::store::{NewReplay, ReplayRow};
 
 const FIELDS: [&str; 9] =
     ["since", "until", "source", "type", "destination", "url", "delivery_status", "rate", "dry_run"];
 const NO_REPLAY: Problem = Problem::NotFound("there is no replay with this id");
 
-/// A replay as the API shows it.
-#[derive(Serialize)]
-struct Shown<'a> {
+/// A replay of many events.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Replay)]
+pub(in crate::http) struct Shown<'a> {
+    #[schema(value_type = String)]
     id: &'a ReplayId,
     status: ReplayStatus,
     since: Timestamp,
     until: Timestamp,
+    /// Of this source alone.
     source: Option<&'a str>,
+    /// Of this type alone.
     #[serde(rename = "type")]
+    #[schema(value_type = Option<EventType>)]
     kind: Option<&'static str>,
+    /// To this destination alone.
     destination: Option<&'a str>,
+    /// To this URL alone.
     url: Option<&'a str>,
+    /// Those with a delivery that stands there.
     delivery_status: Option<DeliveryStatus>,
+    /// So many events at most.
     rate: Option<String>,
-    /// How many events there are; an estimate where `exact` is false.
+    /// How many events there are, or such deliveries; an estimate where `exact` is false.
     events_total: u64,
     exact: bool,
     events_done: u64,
+    /// How many deliveries were made.
     deliveries: u64,
     /// Of those done: the event or the destination was gone when its turn came.
     skipped: u64,
     created_at: Timestamp,
     finished_at: Option<Timestamp>,
+    /// Whose key made it; null for an administrator's.
     team: Option<&'a str>,
 }
 
@@ -84,11 +98,15 @@ impl<'a> Shown<'a> {
 }
 
 /// What a replay would reach.
-#[derive(Serialize)]
-struct Planned {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReplayPlan)]
+pub(in crate::http) struct Planned {
     dry_run: bool,
+    /// How many events there are, or such deliveries.
     events: u64,
+    /// How many deliveries they would make.
     deliveries: u64,
+    /// The same by destination, or for the URL.
     destinations: BTreeMap<String, u64>,
     /// Whether all was counted; if not, the numbers are estimates.
     exact: bool,
@@ -101,15 +119,25 @@ impl Planned {
     }
 }
 
+/// List replays of many
+///
+/// The newest first.
+#[utoipa::path(get, path = "/replays", security(("key" = ["read"])), params(asked::Paging), responses(
+    (status = 200, description = "A page of them", body = Page<Shown>),
+))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
     let query = Query::read(request.query_string(), "replays", &[], &roster.url_key)?;
     let mut tx = services.store.read().await?;
     let page = tx.replays(&caller.scope(&roster), query.before.clone(), query.limit).await?;
-    Ok(list::answer(&page, "replays", &roster.url_key, |row| json!(Shown::of(row))))
+    Ok(list::answer(&page, "replays", &roster.url_key, Shown::of))
 }
 
+/// Show a replay of many
+#[utoipa::path(get, path = "/replays/{id}", security(("key" = ["read"])), responses(
+    (status = 200, description = "It", body = Shown),
+))]
 pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Path<String>) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let scope = caller.scope(&services.roster.now());
@@ -117,6 +145,13 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Pat
     Ok(HttpResponse::Ok().json(Shown::of(&row)))
 }
 
+/// Tell many events again
+///
+/// In the background, as fast as they are taken, or at a `rate`. With `dry_run` nothing is told: it is said what would be reached.
+#[utoipa::path(post, path = "/replays", security(("key" = ["manage"])), request_body = asked::NewReplay, responses(
+    (status = 200, description = "What it would reach", body = Planned),
+    (status = 202, description = "It has begun", body = Shown),
+))]
 pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
     let roster = services.roster.now();
     // Counted before, and not while others wait to write.
@@ -128,17 +163,26 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
         (replay.events_total, replay.is_exact) = (planned.events, planned.is_exact);
         Ok(if only_planned { (None, planned) } else { (Some(replay), planned) })
     };
-    let made = once_prepared(&services, &request, body, Right::Manage, prepare, async |_, tx, (replay, planned)| {
-        let Some(replay) = replay else { return Ok((StatusCode::OK, json!(Planned::of(planned)))) };
-        tx.insert_replay(&replay, services.clock.now()).await?;
-        let row = tx.replay(&Scope::All, replay.id.as_str()).await?.ok_or(NO_REPLAY)?;
-        Ok((StatusCode::ACCEPTED, json!(Shown::of(&row))))
-    })
-    .await?;
+    let made =
+        once_prepared(&services, &request, body, Right::Manage, prepare, async |caller, tx, (replay, planned)| {
+            let Some(replay) = replay else { return Ok((StatusCode::OK, json!(Planned::of(planned)))) };
+            let now = services.clock.now();
+            tx.insert_replay(&replay, now).await?;
+            tx.audit(&caller.actor(), "replay.create", replay.id.as_str(), None, now);
+            let row = tx.replay(&Scope::All, replay.id.as_str()).await?.ok_or(NO_REPLAY)?;
+            Ok((StatusCode::ACCEPTED, json!(Shown::of(&row))))
+        })
+        .await?;
     services.replays.notify_one();
     Ok(made)
 }
 
+/// End a replay of many
+///
+/// Nothing more of it is put into the queue; what is there goes out. One that has ended stays as it is.
+#[utoipa::path(post, path = "/replays/{id}/cancel", security(("key" = ["manage"])), request_body(content = Nothing, description = "It may be left out"), responses(
+    (status = 202, description = "It", body = Shown),
+))]
 pub(super) async fn cancel(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
     let roster = services.roster.now();
     once(&services, &request, body, Right::Manage, async |caller, tx, fields| {
@@ -146,7 +190,10 @@ pub(super) async fn cancel(services: Data<Services>, request: HttpRequest, id: P
         let scope = caller.scope(&roster);
         tx.replay(&scope, &id).await?.ok_or(NO_REPLAY)?;
         // One that has ended stays as it is: who cancels wants no more of it, and there is no more.
-        tx.cancel_replay(&id, services.clock.now()).await?;
+        let now = services.clock.now();
+        if tx.cancel_replay(&id, now).await? {
+            tx.audit(&caller.actor(), "replay.cancel", &id, None, now);
+        }
         let row = tx.replay(&scope, &id).await?.ok_or(NO_REPLAY)?;
         Ok((StatusCode::ACCEPTED, json!(Shown::of(&row))))
     })
@@ -176,11 +223,7 @@ fn read(fields: &mut Fields, caller: &Caller, roster: &Roster, services: &Servic
 }
 
 fn selection(fields: &mut Fields, roster: &Roster, scope: &Scope) -> Result<Selection, Problem> {
-    let mut time = |name: &str| {
-        let text = fields.needed(name)?;
-        let wrong = || invalid(name, format!("`{text}` is not a time: write it as 2026-11-21T02:00:00Z"));
-        Timestamp::parse(&text).ok_or_else(wrong)
-    };
+    let mut time = |name: &str| fields.time(name)?.ok_or_else(|| invalid(name, "it is needed"));
     let (since, until) = (time("since")?, time("until")?);
     if until <= since {
         return Err(invalid("until", "it must lie after `since`"));
