@@ -90,6 +90,7 @@ fn table(sink: &str) -> Vec<(&'static str, &'static str, &'static str, Value, Ex
         ("get", "/keys/{id}", "/keys/{key}", nothing(), CHANGED_BY_THE_TEAM),
         ("put", "/keys/{id}", "/keys/{key}", json!({"name": "alpha"}), CHANGED_BY_THE_TEAM),
         ("delete", "/keys/{id}", "/keys/{key}", nothing(), REMOVED_BY_THE_TEAM),
+        ("get", "/stats", "/stats", nothing(), SEEN_BY_ALL),
         ("get", "/audit", "/audit", nothing(), [200, 200, 200, 403, 403]),
     ]
 }
