@@ -115,13 +115,12 @@ impl Problem {
             Self::TooMany(wait) => {
                 (Code::TooMany, format!("try again in {} ms; `rate` of the source sets it", wait.as_millis()))
             }
-            Self::Full(full) => (
-                Code::TooManyStreams,
-                match full {
-                    Full::OfKey(most) => format!("at most {most} are open with one key at a time: close another first"),
-                    Full::OfAll(most) => format!("at most {most} are open at a time: try again when others have ended"),
-                },
-            ),
+            Self::Full(Full::OfKey(most)) => {
+                (Code::TooManyStreams, format!("at most {most} are open with one key at a time: close another first"))
+            }
+            Self::Full(Full::OfAll(most)) => {
+                (Code::TooManyStreams, format!("at most {most} are open at a time: try again when others have ended"))
+            }
             Self::Unavailable => (Code::Unavailable, "nothing of this request was kept; send it again".into()),
         }
     }

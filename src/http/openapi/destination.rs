@@ -132,12 +132,23 @@ fn answered(with_state: bool) -> Value {
     json!({"type": "object", "description": about, "properties": properties, "required": required})
 }
 
-fn state(add: &mut impl FnMut(&str, Value) -> Option<Value>) -> [&'static str; 6] {
+fn state(add: &mut impl FnMut(&str, Value) -> Option<Value>) -> [&'static str; 8] {
     add("target", text("Where it leads, without what is secret."));
     add("status", json!({"type": "string", "enum": ["enabled", "disabled"]}));
     add("disabled_at", time("Since when it is disabled."));
     add("disabled_reason", perhaps("Why."));
     add("paused_until", time("Until when it is left alone, as it asked to be."));
     add("failing_since", time("Since when nothing arrives there."));
-    ["target", "status", "disabled_at", "disabled_reason", "paused_until", "failing_since"]
+    add("trouble_since", time("When its team was told of that; null once it was told that it is over."));
+    add("dead_count", json!({"type": "integer", "minimum": 0, "description": "How many deliveries died of that."}));
+    [
+        "target",
+        "status",
+        "disabled_at",
+        "disabled_reason",
+        "paused_until",
+        "failing_since",
+        "trouble_since",
+        "dead_count",
+    ]
 }
