@@ -27,7 +27,3 @@ CREATE TABLE chores (
     begun_at INTEGER NOT NULL
 ) STRICT;
 INSERT INTO chores (name, xact, seq, begun_at) VALUES ('rollup', 0, 0, 0), ('retention', 0, 0, 0);
-
--- Tombstones are in no list.
-DROP INDEX tasks_listed;
-CREATE INDEX tasks_listed ON tasks (source, status, key) WHERE pruned_at IS NULL;

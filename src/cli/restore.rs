@@ -54,7 +54,7 @@ pub(super) async fn run(arguments: Arguments, file: Option<PathBuf>, env: &Env) 
         console::say(
             "Bring back `callboard.secrets` beside it before you start the service, or set CALLBOARD_SECRETS_KEY:",
         );
-        console::say("without it nobody opens the secrets in it.");
+        console::say("it does not start without the key that the secrets in it are sealed with.");
     }
     let key = key_file(&config.database);
     if config.server.admin_key.is_none() && !key.exists() {

@@ -18,6 +18,8 @@ use super::task::Usage;
 pub struct Day(i64);
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// 9999-12-30: our library writes no time behind it.
+const LAST: Day = Day(2_932_895);
 
 impl Day {
     /// The day that a moment lies in.
@@ -36,9 +38,9 @@ impl Day {
         Timestamp(self.0 * DAY_MS)
     }
 
-    /// The day after.
+    /// The day after; it stops at 9999-12-30.
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0 + 1).min(LAST)
     }
 }
 

@@ -337,7 +337,7 @@ fn to<'a>(made: &'a NewReplay, roster: &Roster, scope: &Scope) -> To<'a> {
     }
 }
 
-/// Finds who subscribes to each event; the bodies are read only where a filter asks for them.
+/// Finds who subscribes to each event; the bodies are read only where that depends on them.
 async fn find_subscribers(
     tx: &mut Tx,
     roster: &Roster,
@@ -346,9 +346,9 @@ async fn find_subscribers(
 ) -> Result<()> {
     let filters = roster.subscriptions.iter().any(|subscription| subscription.filter.is_some());
     for some in told.chunks_mut(BODIES) {
-        let ids: Vec<String> = some.iter().map(|(event, _)| event.event_id.clone()).collect();
-        let bodies: HashMap<String, String> =
-            if filters { tx.event_bodies(&ids).await?.into_iter().collect() } else { HashMap::new() };
+        let asked = some.iter().filter(|(event, _)| filters || event.kind.is_of_service());
+        let ids: Vec<String> = asked.map(|(event, _)| event.event_id.clone()).collect();
+        let bodies: HashMap<String, String> = tx.event_bodies(&ids).await?.into_iter().collect();
         for (event, names) in some {
             let body = bodies.get(&event.event_id).map_or("", String::as_str);
             *names = roster.audience(event.kind, event.source.as_deref().unwrap_or_default(), body);
@@ -418,15 +418,17 @@ async fn plan_subscribers(
 ) -> Result<()> {
     let Some(kind) = counted.kind else { return Ok(()) };
     let source = counted.source.as_deref().unwrap_or_default();
-    let certain = audience_without_filters(roster, kind, source);
+    // Of the service's own events it is said in them whom they concern.
+    let by_body = kind.is_of_service() || has_filters(roster, kind, source);
+    let certain = if kind.is_of_service() { Vec::new() } else { audience_without_filters(roster, kind, source) };
     for name in certain.iter().filter(|name| scope.sees_destination(name)) {
         plan.add(name, counted.many);
     }
-    if !has_filters(roster, kind, source) {
+    if !by_body {
         return Ok(());
     }
     let end = made.selection.end(&made.id);
-    let sample = tx.sample_selected(counted, &made.selection, &end, SAMPLE).await?;
+    let sample = tx.sample_selected(scope, counted, &made.selection, &end, SAMPLE).await?;
     let asked = sample.len() as u64;
     let mut matches: BTreeMap<String, u64> = BTreeMap::new();
     for name in sample.iter().flat_map(|body| roster.audience(kind, source, body)) {

@@ -49,6 +49,8 @@ pub struct Counted {
     pub is_exact: bool,
 }
 
+/// The service's own events of one team, or of all.
+const OF_SERVICE: &str = "step = 'service' AND COALESCE($1, team, '') = COALESCE(team, '')";
 /// So many rows are looked at for one stretch.
 const WINDOW: i64 = 2000;
 
@@ -142,9 +144,9 @@ impl Tx {
         }
         for kind in of_service.into_iter().filter(|_| selection.source.is_none()) {
             let team = scope.team();
-            let which = "step = 'service' AND COALESCE($1, team, '') = COALESCE(team, '') AND type = $2";
+            let which = format!("{OF_SERVICE} AND type = $2");
             let values = values![team, kind.as_str(), selection.first(), before];
-            let (many, is_exact) = self.count_up_to(which, values, left.max(budget / 100)).await?;
+            let (many, is_exact) = self.count_up_to(&which, values, left.max(budget / 100)).await?;
             counts.push(Counted { source: None, kind: Some(kind), many, is_exact });
         }
         counts.retain(|counted| counted.many > 0);
@@ -207,16 +209,22 @@ impl Tx {
     /// As the database gives them.
     pub async fn sample_selected(
         &mut self,
+        scope: &Scope,
         counted: &Counted,
         selection: &Selection,
         before: &str,
         limit: usize,
     ) -> Result<Vec<String>> {
-        let (Some(source), Some(kind)) = (&counted.source, counted.kind) else { return Ok(Vec::new()) };
+        let Some(kind) = counted.kind else { return Ok(Vec::new()) };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let sql = "SELECT body FROM events WHERE source = $1 AND type = $2 AND id > $3 AND id < $4
-                   ORDER BY id DESC LIMIT $5";
-        let values = values![source.as_str(), kind.as_str(), selection.first(), before, limit];
+        let (which, whose) = match &counted.source {
+            Some(source) => ("source = $1", Some(source.as_str())),
+            None => (OF_SERVICE, scope.team()),
+        };
+        let sql = format!(
+            "SELECT body FROM events WHERE {which} AND type = $2 AND id > $3 AND id < $4 ORDER BY id DESC LIMIT $5"
+        );
+        let values = values![whose, kind.as_str(), selection.first(), before, limit];
         self.fetch(sql, values).await?.iter().map(|row| row.text("body")).collect()
     }
 

@@ -61,7 +61,8 @@ both! {
         let id = rejected.text("callback_id").to_owned();
         // Nothing was mended yet: the same again.
         let again = reprocess(&app, &id).await.expect(202);
-        assert_eq!((again.text("callback_id"), again.text("outcome"), &again.body["event_id"]), (id.as_str(), "rejected", &Value::Null));
+        assert_eq!((again.text("callback_id"), again.text("outcome")), (id.as_str(), "rejected"));
+        assert_eq!(again.body["event_id"], Value::Null);
         assert_eq!(kept(&app, &id).await["repeats"], json!(1));
 
         // Long after the signature would be too old for one that comes now.
@@ -117,7 +118,10 @@ both! {
     }
 
     async fn who_may_not_or_cannot_is_told_so(db: Db) {
-        let config = format!("[sources.evolink]\nprovider = \"evolink\"\ncallback_token = \"{TOKEN}\"\nteams = [\"ops\"]\n{}", replicate(SECRET));
+        let config = format!(
+            "[sources.evolink]\nprovider = \"evolink\"\ncallback_token = \"{TOKEN}\"\nteams = [\"ops\"]\n{}",
+            replicate(SECRET)
+        );
         let mut app = TestApp::new(db, &config).await;
         let id = app.evolink("t", "completed").await.expect(200).text("callback_id").to_owned();
         let path = format!("/api/v1/callbacks/{id}/reprocess");

@@ -233,6 +233,8 @@ both! {
         }
         let answer = app.get("/api/v1/stats?since=2026-04-01T12:00:00Z&until=2026-04-03T12:00:00Z").await.expect(200);
         assert_eq!((answer.text("since"), answer.text("until")), ("2026-04-01T00:00:00Z", "2026-04-04T00:00:00Z"));
+        let answer = app.get("/api/v1/stats?until=9999-12-30T22:00:00Z").await.expect(200);
+        assert_eq!(answer.text("until"), "9999-12-30T00:00:00Z");
     }
 
     async fn what_cannot_be_asked_is_refused_and_named(db: Db) {

@@ -131,9 +131,14 @@ both! {
         let completed = few.iter().find(|one| one.kind == Some(EventType::TaskCompleted)).unwrap();
         assert!(!completed.is_exact && (15..=25).contains(&completed.many), "{completed:?}");
 
-        let sample = tx.sample_selected(completed, &everything(), &end(), 3).await.unwrap();
+        let sample = tx.sample_selected(&Scope::All, completed, &everything(), &end(), 3).await.unwrap();
         assert_eq!(sample.len(), 3);
         assert_eq!(sample[0], events[29].body, "the newest first");
+        let of_service = few.iter().find(|one| one.source.is_none()).unwrap();
+        for (scope, many) in [(Scope::All, 2), (team(&[], &[]), 1)] {
+            let sample = tx.sample_selected(&scope, of_service, &everything(), &end(), 9).await.unwrap();
+            assert_eq!(sample.len(), many);
+        }
     }
 
     async fn a_walk_over_deliveries_meets_those_that_stand_so(db: Db) {

@@ -83,7 +83,7 @@ both! {
         let mut tx = store.write().await.unwrap();
         let place = tx.cursor_of(&first).await.unwrap().unwrap();
         assert_eq!(tx.cursor_before(&second).await.unwrap(), Some(place));
-        assert_eq!(tx.beyond(place).await.unwrap(), [second.clone()]);
+        assert_eq!(tx.beyond(place).await.unwrap(), std::slice::from_ref(&second));
         // On PostgreSQL the end shows itself once every transaction that began before has ended.
         let mut tail = Vec::new();
         while tail.is_empty() {

@@ -142,7 +142,7 @@ both! {
         completed(&app, "before").await;
         let mut stream = Stream::admin(&app, "", None).await;
         let header = |name: &str| stream.response.headers()[name].to_str().unwrap().to_owned();
-        assert_eq!((header("content-type").as_str(), header("cache-control").as_str()), ("text/event-stream", "no-store"));
+        assert_eq!([header("content-type"), header("cache-control")], ["text/event-stream", "no-store"]);
         let greeting = stream.next().await.unwrap();
         assert_eq!((greeting.retry.as_deref(), greeting.comments.len()), (Some("2000"), 1));
         let beat = stream.next().await.unwrap();
@@ -163,7 +163,8 @@ both! {
         let app = TestApp::new(db, "").await;
         let first = completed(&app, "first").await;
         let posted = join_all((0..60).map(async |n| app.evolink(&format!("t{n}"), "completed").await)).await;
-        let made: BTreeSet<String> = posted.into_iter().map(|answer| answer.expect(200).text("event_id").to_owned()).collect();
+        let ids = posted.into_iter().map(|answer| answer.expect(200).text("event_id").to_owned());
+        let made: BTreeSet<String> = ids.collect();
         let (mut last, mut seen) = (first, Vec::new());
         let mut cut = 700;
         while seen.len() < made.len() {
@@ -259,12 +260,14 @@ both! {
         let end = first.rest().await;
         assert_eq!(end.last().unwrap().comments, ["this key no longer holds"]);
         let expires_at = app.now().0 + 60_000;
-        app.database.execute(&format!("UPDATE keys SET expires_at = {expires_at} WHERE id = '{}'", id(&expiring))).await;
+        let expires = format!("UPDATE keys SET expires_at = {expires_at} WHERE id = '{}'", id(&expiring));
+        app.database.execute(&expires).await;
         let told = completed(&app, "t").await;
         assert_eq!(second.event().await.id, Some(told));
         app.advance(Duration::from_secs(60));
         completed(&app, "u").await;
-        assert!(second.rest().await.iter().all(|frame| frame.id.is_none()), "an event was told to a key that had expired");
+        let rest = second.rest().await;
+        assert!(rest.iter().all(|frame| frame.id.is_none()), "an event was told to a key that had expired");
     }
 
     async fn it_ends_with_the_process(db: Db) {
@@ -284,8 +287,8 @@ both! {
         Stream::open(&app, &other, "", None).await.caught_up().await;
         drop(open.pop());
         // It is noticed when something is to be written.
-        loop {
-            completed(&app, &format!("t{}", open.len() + app.database.number("SELECT count(*) FROM events").await as usize)).await;
+        for n in 0.. {
+            completed(&app, &format!("t{n}")).await;
             let request = app.client.get(app.url("/api/v1/events/stream")).bearer_auth(ADMIN_KEY);
             if request.send().await.unwrap().status() == 200 {
                 break;

@@ -44,7 +44,7 @@ async fn a_message_says_what_people_want_to_know() {
             &[
                 "❌ Destination mail is disabled",
                 "*Reason*\nanswered 410",
-                "*Since*\n2025-09-06 14:42 UTC",
+                "*Since*\n`2025-09-06 14:42 UTC`",
                 "*Failed tries*\n7",
                 "*Next*\nwhat waits for it is held",
                 "Team: ops",
