@@ -165,8 +165,8 @@ fn always_there(schema: &mut Value) {
 
 /// A field that nobody knows is refused.
 fn closed(schema: &mut Value) {
-    for part in schema.get_mut("oneOf").and_then(Value::as_array_mut).into_iter().flatten() {
-        closed(part);
+    for key in ["oneOf", "anyOf"] {
+        schema.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten().for_each(closed);
     }
     if schema.get("properties").is_some() {
         schema["additionalProperties"] = json!(false);

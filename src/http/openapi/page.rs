@@ -182,7 +182,8 @@ fn shape(html: &mut String, name: &str, schema: &Value) {
     let _ = writeln!(html, "<section id=\"schema-{}\">\n<h3>{}</h3>", escape(name), escape(name));
     paragraphs(html, text(&schema["description"]));
     fields(html, schema);
-    for one in schema["oneOf"].as_array().into_iter().flatten() {
+    let parts = |key: &str| schema[key].as_array().into_iter().flatten();
+    for one in parts("oneOf").chain(parts("anyOf")) {
         if one.get("properties").is_some() {
             let _ = writeln!(html, "<p>{}</p>", inline(&format!("Either: {}", text(&one["description"]))));
             fields(html, one);
@@ -190,7 +191,7 @@ fn shape(html: &mut String, name: &str, schema: &Value) {
             let _ = writeln!(html, "<p>Either {}</p>", linked(one));
         }
     }
-    if schema.get("properties").is_none() && schema.get("oneOf").is_none() {
+    if ["properties", "oneOf", "anyOf"].iter().all(|key| schema.get(key).is_none()) {
         let _ = writeln!(html, "<p>{}</p>", linked(schema));
     }
     html.push_str("</section>\n");
