@@ -54,6 +54,7 @@ fn every_operation_says_what_it_is() {
     for (method, path, operation) in operations() {
         let told = |key: &str| operation[key].as_str().unwrap_or_default().to_owned();
         assert!(!told("summary").is_empty(), "{method} {path}");
+        assert!(operation.as_object().unwrap().values().all(|part| !part.is_null()), "{method} {path}");
         assert!(names.insert(told("operationId")), "{method} {path} has another's name");
         if path.starts_with("/api/v1/") {
             assert!(operation["security"][0]["key"][0].is_string(), "{method} {path} says no role");

@@ -205,7 +205,7 @@ fn right(word: &str) -> Option<Right> {
 /// Says which roles a key may have, where the handler says what right it needs.
 fn of_roles(operation: &mut Value) {
     let mut said = None;
-    for rights in operation["security"].as_array_mut().into_iter().flatten().flat_map(each_mut) {
+    for rights in operation.get_mut("security").and_then(Value::as_array_mut).into_iter().flatten().flat_map(each_mut) {
         let Some(right) = rights[0].as_str().and_then(right) else { continue };
         let roles: Vec<&str> = Role::ALL.into_iter().filter(|role| role.has(right)).map(Role::as_str).collect();
         said = Some(roles.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(", "));
@@ -280,7 +280,7 @@ fn once(operation: &mut Value) {
                  refused with 409.";
     let key = json!({"name": "Idempotency-Key", "in": "header", "required": false, "description": about,
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}});
-    match operation["parameters"].as_array_mut() {
+    match operation.get_mut("parameters").and_then(Value::as_array_mut) {
         Some(parameters) => parameters.push(key),
         None => operation["parameters"] = json!([key]),
     }

@@ -172,12 +172,3 @@ pub(super) async fn docs() -> HttpResponse {
 pub(super) async fn style() -> HttpResponse {
     HttpResponse::Ok().content_type("text/css; charset=utf-8").body(include_str!("page.css"))
 }
-
-#[cfg(test)]
-mod dump {
-    #[test]
-    fn dump() {
-        std::fs::write("target/openapi.json", serde_json::to_string_pretty(super::document()).unwrap()).unwrap();
-        std::fs::write("target/docs.html", super::page::page(super::document())).unwrap();
-    }
-}
