@@ -10,21 +10,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use rand::RngExt;
 use tokio::sync::{Notify, mpsc};
 
+use super::finished::{Finished, settled, tell};
 use super::forward::{self, is_url_lane};
 use super::lane::{Lane, Room};
-use super::notice::{Notice, Notices};
+use super::notice::Notices;
 use super::roster::{LiveRoster, Roster};
 use super::sweep::{is_swept, sweep};
 use super::trouble::{self, Made, Tally};
 use crate::channels::{Message, Sender};
 use crate::domain::clock::{SharedClock, Timestamp};
-use crate::domain::delivery::{DeliveryStatus, Outcome, Report, settle};
+use crate::domain::delivery::{Outcome, Report};
 use crate::domain::retry::{FAILURES_BEFORE_DISABLING, RetryPolicy};
 use crate::shutdown::Lifecycle;
-use crate::store::{Claimed, DestinationState, Lease, NewAttempt, Result, Settled, Store, Tx};
+use crate::store::{Claimed, DestinationState, Lease, Result, Settled, Store, Tx};
 
 /// A lease outlives the try by this, so that the settlement is in before the next claim; with the look
 /// of every [`LOOK_AT_LEAST_EVERY`] another instance takes over within `delivery.timeout` + 15 s.
@@ -55,14 +55,6 @@ pub struct Parts {
     pub wake: Arc<Notify>,
     /// The life of the process.
     pub life: Lifecycle,
-}
-
-/// One try that has ended.
-struct Finished {
-    claimed: Claimed,
-    report: Report,
-    started_at: Timestamp,
-    duration: Duration,
 }
 
 /// Sends what is due.
@@ -454,63 +446,4 @@ async fn attempt(parts: &Parts, sender: Arc<dyn Sender>, claimed: &Claimed, now:
         }),
         () = parts.life.hard().cancelled() => Report::of(Outcome::Interrupted),
     }
-}
-
-fn settled(ended: &Finished, policy: &RetryPolicy, now: Timestamp) -> Settled {
-    let Finished { claimed, report, .. } = ended;
-    let jitter = rand::rng().random_range(0.0..1.0);
-    let outcome = match &report.outcome {
-        // There is no destination behind it that somebody could mend and enable.
-        Outcome::Gone { reason } if claimed.url.is_some() => &Outcome::Rejected { reason: reason.clone() },
-        other => other,
-    };
-    let settlement = settle(claimed.failures, outcome, policy, now, jitter);
-    let tried = !claimed.superseded && report.outcome != Outcome::Interrupted;
-    Settled {
-        delivery_id: claimed.id.clone(),
-        lease: claimed.lease,
-        settlement,
-        parts_done: report.parts_done.clone(),
-        attempt: tried.then(|| NewAttempt {
-            number: claimed.attempts + 1,
-            started_at: ended.started_at,
-            duration_ms: i64::try_from(ended.duration.as_millis()).unwrap_or(i64::MAX),
-            outcome: report.outcome.as_str(),
-            status_code: report.status_code,
-            reason: report.outcome.reason().map(str::to_owned),
-            response: report.response.clone(),
-        }),
-    }
-}
-
-/// One line an attempt, readable alone.
-fn tell(notices: &Notices, ended: &Finished, settled: &Settled) {
-    let Finished { claimed, report, .. } = ended;
-    let Some(attempt) = &settled.attempt else { return };
-    let outcome = report.outcome.as_str();
-    tracing::info!(
-        event.id = claimed.event_id,
-        delivery.id = claimed.id,
-        destination = claimed.destination,
-        attempt = attempt.number,
-        outcome,
-        status_code = attempt.status_code,
-        duration_ms = attempt.duration_ms,
-        reason = attempt.reason,
-        status = settled.settlement.status.as_str(),
-        "delivery attempted"
-    );
-    metrics::counter!("callboard_attempts_total", "outcome" => outcome).increment(1);
-    if settled.settlement.status == DeliveryStatus::Dead {
-        metrics::counter!("callboard_deliveries_dead_total").increment(1);
-    }
-    notices.tell(|| Notice::Attempt {
-        at: ended.started_at,
-        event_id: claimed.event_id.clone(),
-        destination: claimed.destination.clone(),
-        number: attempt.number,
-        outcome,
-        reason: attempt.reason.clone(),
-        next_at: settled.settlement.due_at,
-    });
 }

@@ -8,6 +8,7 @@
 pub mod dispatch;
 pub mod durations;
 pub mod entry;
+mod finished;
 pub mod fold;
 pub mod forward;
 pub mod intents;

@@ -9,7 +9,7 @@ use callboard::domain::id::{DeliveryId, EventId};
 use callboard::domain::task::{Metadata, MetadataOrigin, Observation, Provenance, Status, Task, Trust, Via};
 use callboard::store::{DeliveryFilter, EventFilter, NewDelivery, Store, TaskFilter};
 
-use crate::app::{Database, Db, START, both};
+use crate::app::{Database, Db, START, TestApp, both};
 
 const SOURCES: [&str; 3] = ["evolink", "replicate", "other"];
 const STATUSES: [Status; 3] = [Status::Completed, Status::Failed, Status::Processing];
@@ -150,5 +150,27 @@ both! {
         assert!(tx.delivery(&scope, &theirs.id).await.unwrap().is_none());
         let of_event = DeliveryFilter { event_id: Some(theirs.event_id.clone()), ..all };
         assert!(tx.deliveries(&scope, &of_event).await.unwrap().items.is_empty());
+    }
+
+    async fn what_is_in_memory_is_paged_as_well(db: Db) {
+        let app = TestApp::new(db, "").await;
+        for name in ["ops", "ads", "web"] {
+            app.post_api("/api/v1/teams", serde_json::json!({ "name": name })).await.expect(201);
+        }
+        let mut seen = Vec::new();
+        let mut path = "/api/v1/teams?limit=2".to_owned();
+        loop {
+            let page = app.get(&path).await.expect(200);
+            assert!(page.items().len() <= 2);
+            seen.extend(page.items().iter().map(|team| team["name"].as_str().unwrap().to_owned()));
+            let Some(next) = page.body["next_cursor"].as_str() else { break };
+            path = format!("/api/v1/teams?limit=2&cursor={next}");
+        }
+        assert_eq!(seen, ["ads", "ops", "web"]);
+        for list in ["sources", "destinations", "subscriptions", "teams", "keys"] {
+            app.get(&format!("/api/v1/{list}?limit=0")).await.expect(422);
+            app.get(&format!("/api/v1/{list}?nmae=x")).await.expect(422);
+            app.get(&format!("/api/v1/{list}?limit=1")).await.expect(200);
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::super::Services;
 use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
 use super::Answer;
-use super::list::{invalid, whole};
+use super::list::{invalid, part};
 use super::post::{Change, Fields, Posted, settings};
 use super::view::Page;
 use crate::channels::{CHANNELS, Channel, FieldKind, channel};
@@ -31,7 +31,7 @@ const COMMON: [&str; 5] = ["name", "team", "channel", "rate", "concurrency"];
 const NO_DESTINATION: Problem = Problem::NotFound("there is no destination of this name");
 
 /// List destinations
-#[utoipa::path(get, path = "/destinations", security(("key" = ["read"])), responses(
+#[utoipa::path(get, path = "/destinations", security(("key" = ["read"])), params(asked::Paging), responses(
     (status = 200, description = "All that one may see", body = Page<shape::Destination>),
 ))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
@@ -42,7 +42,8 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     let mut targets: Vec<&Target> =
         roster.targets.values().filter(|target| scope.sees_destination(&target.destination.name)).collect();
     targets.sort_by(|a, b| a.destination.name.cmp(&b.destination.name));
-    Ok(whole(targets.into_iter().map(|target| view(target, &states)).collect()))
+    let shown = targets.into_iter().map(|target| (target.destination.name.clone(), view(target, &states)));
+    part(request.query_string(), "destinations", &roster.url_key, shown.collect())
 }
 
 /// Show a destination

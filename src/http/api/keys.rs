@@ -11,7 +11,7 @@ use super::super::Services;
 use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
 use super::Answer;
-use super::list::{invalid, whole};
+use super::list::{invalid, part};
 use super::post::{Change, Fields, settings};
 use super::view::Page;
 use crate::domain::access::{Right, Role};
@@ -66,13 +66,14 @@ fn view(shown: &ShownKey) -> KeyView<'_> {
 /// List API keys
 ///
 /// Those of one's team, or all; without the keys themselves, which are kept as hashes alone.
-#[utoipa::path(get, path = "/keys", security(("key" = ["manage"])), responses(
+#[utoipa::path(get, path = "/keys", security(("key" = ["manage"])), params(asked::Paging), responses(
     (status = 200, description = "All of them", body = Page<KeyView>),
 ))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Manage).await?;
     let keys = services.store.read().await?.keys(caller.team.as_deref()).await?;
-    Ok(whole(keys.iter().map(|key| json!(view(key))).collect()))
+    let shown = keys.iter().map(|key| (key.key.id.clone(), view(key)));
+    part(request.query_string(), "keys", &services.roster.now().url_key, shown.collect())
 }
 
 /// Show an API key

@@ -114,9 +114,20 @@ pub(super) fn next<T>(page: &Rows<T>, kind: &str, key: &Secret) -> Option<String
     page.next.as_ref().map(|id| seal(id, kind, key))
 }
 
-/// Everything as one page, for lists that are never long.
-pub(super) fn whole<V: Serialize>(items: Vec<V>) -> HttpResponse {
-    HttpResponse::Ok().json(Page { items, next_cursor: None })
+/// A page of what is in memory as a whole, each with its id. Where the one that the cursor names is gone, the list begins
+/// anew: who follows it to its end then misses none.
+pub(super) fn part<V: Serialize>(
+    query: &str,
+    kind: &str,
+    key: &Secret,
+    all: Vec<(String, V)>,
+) -> Result<HttpResponse, Problem> {
+    let query = Query::read(query, kind, &[], key)?;
+    let named = query.before.and_then(|before| all.iter().position(|(id, _)| *id == before));
+    let mut rest = all.into_iter().skip(named.map_or(0, |at| at + 1));
+    let page: Vec<(String, V)> = rest.by_ref().take(query.limit).collect();
+    let next = if rest.next().is_some() { page.last().map(|(id, _)| seal(id, kind, key)) } else { None };
+    Ok(HttpResponse::Ok().json(Page { items: page.into_iter().map(|(_, item)| item).collect(), next_cursor: next }))
 }
 
 fn code(id: &str, kind: &str, key: &Secret) -> Vec<u8> {

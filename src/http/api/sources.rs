@@ -11,7 +11,7 @@ use super::super::auth::Caller;
 use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::Answer;
-use super::list::{invalid, whole};
+use super::list::{invalid, part};
 use super::post::{Change, settings};
 use super::view::Page;
 use crate::config::made_source;
@@ -103,7 +103,7 @@ pub(in crate::http) struct NewToken<'a> {
 /// List sources
 ///
 /// Without their callback URLs.
-#[utoipa::path(get, path = "/sources", security(("key" = ["read"])), responses(
+#[utoipa::path(get, path = "/sources", security(("key" = ["read"])), params(asked::Paging), responses(
     (status = 200, description = "All that one may see", body = Page<SourceView>),
 ))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
@@ -116,7 +116,8 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     let states = services.store.read().await?.source_states().await?;
     let state = |name: &str| states.iter().find(|state| state.name == name);
     let shown = |active: &ActiveSource| json!(view(&active.source, state(&active.source.name), &caller));
-    Ok(whole(sources.into_iter().map(shown).collect()))
+    let shown = sources.into_iter().map(|active| (active.source.name.clone(), shown(active)));
+    part(request.query_string(), "sources", &roster.url_key, shown.collect())
 }
 
 /// Show a source

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::Answer;
-use super::list::{invalid, whole};
+use super::list::{invalid, part};
 use super::post::{Change, Fields, settings};
 use super::view::Page;
 use crate::domain::access::{Right, Scope};
@@ -47,21 +47,16 @@ pub(in crate::http) struct SubscriptionView<'a> {
 }
 
 /// List subscriptions
-#[utoipa::path(get, path = "/subscriptions", security(("key" = ["read"])), responses(
+#[utoipa::path(get, path = "/subscriptions", security(("key" = ["read"])), params(asked::Paging), responses(
     (status = 200, description = "All that one may see", body = Page<SubscriptionView>),
 ))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let roster = services.roster.now();
     let scope = caller.scope(&roster);
-    Ok(whole(
-        roster
-            .subscriptions
-            .iter()
-            .filter(|subscription| scope.sees_destination(&subscription.destination))
-            .map(|subscription| view(subscription, roster.faults.of(&subscription.id)))
-            .collect(),
-    ))
+    let seen = roster.subscriptions.iter().filter(|one| scope.sees_destination(&one.destination));
+    let shown = seen.map(|one| (one.id.to_string(), view(one, roster.faults.of(&one.id))));
+    part(request.query_string(), "subscriptions", &roster.url_key, shown.collect())
 }
 
 /// Show a subscription

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::Answer;
-use super::list::{invalid, whole};
+use super::list::{invalid, part};
 use super::post::{Change, Fields, settings};
 use super::view::Page;
 use crate::config::value::name as check_name;
@@ -40,7 +40,7 @@ fn view<'a>(roster: &'a Roster, name: &'a str) -> TeamView<'a> {
 }
 
 /// List teams
-#[utoipa::path(get, path = "/teams", security(("key" = ["read"])), responses(
+#[utoipa::path(get, path = "/teams", security(("key" = ["read"])), params(asked::Paging), responses(
     (status = 200, description = "All that one may see", body = Page<TeamView>),
 ))]
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
@@ -48,7 +48,8 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     let roster = services.roster.now();
     let scope = caller.scope(&roster);
     let seen = roster.teams.iter().filter(|name| scope.sees_team(name));
-    Ok(whole(seen.map(|name| json!(view(&roster, name))).collect()))
+    let shown = seen.map(|name| (name.clone(), view(&roster, name)));
+    part(request.query_string(), "teams", &roster.url_key, shown.collect())
 }
 
 /// Show a team
