@@ -36,6 +36,7 @@ const KEY_ENDED: &str = ": this key no longer holds\n\n";
     ("Last-Event-ID" = Option<String>, Header, description = "The event that was read last"),
 ), responses(
     (status = 200, description = "The events, without an end", body = String, content_type = "text/event-stream"),
+    (status = 429, description = "Too many streams are open, with this key or at all"),
 ))]
 pub(super) async fn follow(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
