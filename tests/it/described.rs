@@ -9,6 +9,7 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 const PROBLEM: &str = "application/problem+json";
+const NO_SUCH_ROUTE: &str = "there is no such route, or it does not take this method";
 
 /// An answer, and to what.
 pub(crate) struct Answered<'a> {
@@ -55,12 +56,12 @@ pub(crate) fn hold(answered: &Answered<'_>) {
 /// What is not as it is described.
 pub(crate) fn judge(answered: &Answered<'_>) -> Result<(), String> {
     let Answered { status, content_type, body, .. } = answered;
-    let Some((name, operation)) = find(answered.method, answered.path) else {
-        // What is not there is not described either.
-        let said: Value = serde_json::from_slice(body).unwrap_or_default();
-        let is_told = *status == 404 && said["type"] == "urn:callboard:problem:not-found";
-        return if is_told { Ok(()) } else { Err("there is no such route".into()) };
-    };
+    // What is not there is not described either, nor what is not on the listener that was asked.
+    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    if *status == 404 && said["detail"] == NO_SUCH_ROUTE && said["type"] == "urn:callboard:problem:not-found" {
+        return Ok(());
+    }
+    let (name, operation) = find(answered.method, answered.path).ok_or("there is no such route")?;
     let responses = &operation["responses"];
     let described = responses.get(status.to_string()).ok_or("this status is not described")?;
     let Some(contents) = described.get("content") else {
