@@ -134,7 +134,7 @@ both! {
         let sample = tx.sample_selected(&Scope::All, completed, &everything(), &end(), 3).await.unwrap();
         assert_eq!(sample.len(), 3);
         assert_eq!(sample[0], events[29].body, "the newest first");
-        let of_service = few.iter().find(|one| one.source.is_none()).unwrap();
+        let of_service = counts.iter().find(|one| one.source.is_none()).unwrap();
         for (scope, many) in [(Scope::All, 2), (team(&[], &[]), 1)] {
             let sample = tx.sample_selected(&scope, of_service, &everything(), &end(), 9).await.unwrap();
             assert_eq!(sample.len(), many);
