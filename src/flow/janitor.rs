@@ -2,7 +2,7 @@
 //!
 //! It goes through what is old in small steps, each a transaction of a bounded number of rows, and rests after each for
 //! much longer than it took: whoever records or delivers never waits for more than one step. What is looked at is found
-//! by its id, which is ordered by time. Nothing goes that is still needed: see [`portion`] for what may.
+//! by its id, which is ordered by time. Nothing goes that is still needed: see [`mod@portion`] for what may.
 
 mod portion;
 
