@@ -1,8 +1,11 @@
 //! What happens: the only rooms that join providers, store, channels and egress.
 //!
 //! [`receive`] takes a callback in, [`record`] makes it durable together with all that came at the same
-//! time ([`mod@write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes on the requests that make them, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again, [`forward`] hands callbacks on to clients that wanted them. [`roller`] counts what happened, [`janitor`] removes what is old. [`roster`] is what they all
-//! time ([`mod@write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes on the requests that make them, [`poll`] asks the providers for what never came, [`dispatch`] tells the destinations, [`replay`] tells them again, [`forward`] hands callbacks on to clients that wanted them, [`watchman`] notices sources that fell silent. [`roster`] is what they all
+//! time ([`mod@write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes
+//! on the requests that make them, [`poll`] asks the providers for what never came. [`dispatch`] tells the destinations,
+//! [`replay`] and [`replays`] tell them again, [`listeners`] are who follows the events, [`forward`] hands callbacks on to
+//! clients that wanted them, [`reprocess`] reads a kept one again. [`roller`] counts what happened, [`janitor`] removes
+//! what is old, [`watchman`] notices sources that fell silent. [`roster`] is what they all
 //! read: the sources, destinations and subscriptions of this moment.
 
 pub mod dispatch;

@@ -74,7 +74,6 @@ mod store_trouble;
 mod store_watches;
 mod stream;
 mod subscribe;
-
 mod tls;
 mod watchman;
 mod wire;
