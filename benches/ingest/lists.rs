@@ -1,5 +1,6 @@
 //! Lists and filters at ten thousand events and at ten million: `cargo bench -- lists`. The rows are made by the
-//! database itself, in the shape in which the service writes them; the pages are asked for over HTTP.
+//! database itself, in the shape in which the service writes them, and each filter finds a full page among ten thousand;
+//! the pages are asked for over HTTP.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ fn rows(is_sqlite: bool, from: i64, to: i64) -> String {
         "{numbers}, made AS (SELECT i, {time} || {padded} AS id, {padded} AS number, {FIRST_MS} + i * 1000 AS at,
              'source-' || (i % 7 % 5) AS source,
              CASE WHEN i % 100 < 90 THEN 'completed' WHEN i % 100 < 97 THEN 'failed' ELSE 'cancelled' END AS status,
-             CASE WHEN i % 5 = 0 THEN '{{\"campaign\":\"c' || (i / 5 % 1000) || '\"}}' ELSE '{{}}' END AS metadata FROM n)"
+             CASE WHEN i % 5 = 0 THEN '{{\"campaign\":\"c' || (i / 5 % 40) || '\"}}' ELSE '{{}}' END AS metadata FROM n)"
     )
 }
 
@@ -53,7 +54,7 @@ const TASKS: &str = "INSERT INTO tasks (key, source, task_id, provider, status, 
         '[{\"url\":\"https://cdn.example.com/videos/' || number || '.mp4\",\"kind\":\"video\",\"expires_at\":null,\"archived_url\":null}]',
         '{\"credits\":27.0}', 'callback', 0, metadata, 0, at, at, 'evt_' || id FROM made";
 const METADATA: &str = "INSERT INTO task_metadata (source, pair, key, task_id)
-    SELECT source, '\"campaign\":\"c' || (i / 5 % 1000) || '\"', 'tsk_' || id, 'task-unified-1757169743-' || number
+    SELECT source, '\"campaign\":\"c' || (i / 5 % 40) || '\"', 'tsk_' || id, 'task-unified-1757169743-' || number
     FROM made WHERE i % 5 = 0";
 const EVENTS: &str = "INSERT INTO events (id, type, step, source, task_id, at, body)
     SELECT 'evt_' || id, 'task.' || status, 'terminal', source, 'task-unified-1757169743-' || number, at,
@@ -66,7 +67,7 @@ const EVENTS: &str = "INSERT INTO events (id, type, step, source, task_id, at, b
 const DELIVERIES: &str =
     "INSERT INTO deliveries (id, event_id, destination, replay_id, status, lease, failures, attempts,
     created_at, finished_at)
-    SELECT 'dlv_' || id, 'evt_' || id, 'sink-' || (i % 3), '', CASE WHEN i % 1000 = 7 THEN 'dead' ELSE 'delivered' END,
+    SELECT 'dlv_' || id, 'evt_' || id, 'sink-' || (i % 3), '', CASE WHEN i % 200 = 7 THEN 'dead' ELSE 'delivered' END,
         1, 0, 1, at, at FROM made";
 
 async fn seed(database: &str, url: &str, rows_of: impl Fn(i64, i64) -> String, to: i64) {
@@ -106,7 +107,7 @@ const QUERIES: [&str; 12] = [
     "tasks?limit=50",
     "tasks?status=failed&limit=50",
     "tasks?source=source-4&status=cancelled&limit=50",
-    "tasks?metadata.campaign=c77&limit=50",
+    "tasks?metadata.campaign=c7&limit=50",
     "tasks?model=kling-o3-7&limit=50",
     "deliveries?status=dead&limit=50",
     "deliveries?destination=sink-1&limit=50",
@@ -147,6 +148,9 @@ async fn measured(database: &str, url: &str, directory: &Path, events: i64) -> V
     let client = reqwest::Client::new();
     let mut all = Vec::new();
     for query in QUERIES {
+        // What no cache holds yet is another question: the small database is in memory as a whole.
+        let (first, first_99) = pages(&client, &base, query).await;
+        println!("{query:<60} read for the first time: {first:>8.2} {first_99:>8.2}");
         all.push(pages(&client, &base, query).await);
     }
     plan(&client, &base).await;

@@ -103,7 +103,7 @@ async fn seed(store: &Store, app: &App, now: Timestamp) {
             .collect();
         let ids: Vec<_> = followed.iter().map(|(one, _)| (one.task.source.clone(), one.task.task_id.clone())).collect();
         let mut tx = store.write().await.expect("a transaction");
-        tx.insert_tasks(&followed.iter().map(|(one, _)| &one.task).collect::<Vec<_>>());
+        tx.insert_tasks(followed.iter().map(|(one, _)| Arc::clone(&one.task)));
         let watches: Vec<SavedWatch<'_>> = followed
             .iter()
             .zip(&ids)

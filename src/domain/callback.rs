@@ -1,5 +1,6 @@
 //! Callbacks: what came in, and what we made of it.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -53,6 +54,28 @@ impl CallbackOutcome {
     /// Reads the word back.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+}
+
+/// A callback's bytes, as they came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Content {
+    /// The URL's query.
+    pub query: String,
+    /// The headers as JSON pairs.
+    pub headers: String,
+    /// The body.
+    pub body: Bytes,
+    /// The client's address.
+    pub remote: Option<String>,
+    /// What makes it the same as another of its source: see [`fingerprint`].
+    pub fingerprint: Vec<u8>,
+}
+
+impl Content {
+    /// With its fingerprint.
+    pub fn new(query: String, headers: String, body: Bytes, remote: Option<String>) -> Self {
+        Self { fingerprint: fingerprint(&query, &body), query, headers, body, remote }
     }
 }
 

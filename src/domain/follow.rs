@@ -3,6 +3,7 @@
 //! [`Task`] knows what a step is, [`Watch`] what is still to be found out; here they meet. An end that
 //! nobody signed is only claimed where the provider can be asked, and is told when the provider has spoken.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::callback::CallbackOutcome;
@@ -17,7 +18,7 @@ use super::watch::{Claim, Consequence, End, Heard, Plan, Said, Watch};
 #[derive(Clone, PartialEq, Debug)]
 pub struct Followed {
     /// The task.
-    pub task: Task,
+    pub task: Arc<Task>,
     /// How it is watched; `None` where its end is certain, or nothing is to be done.
     pub watch: Option<Watch>,
     /// The relayed request that made it, while it is watched.
@@ -87,7 +88,7 @@ impl Followed {
         let is_claim = is_claim(seen, context);
         let first = if is_claim { &Observation::new(&seen.task_id, Status::Pending) } else { seen };
         let (task, verdict) = Task::first_seen(source, provider, first, context.from, context.now);
-        let mut followed = Self { task, watch: None, intent_id: None };
+        let mut followed = Self { task: Arc::new(task), watch: None, intent_id: None };
         let mut turn = Turn::of(CallbackOutcome::Accepted);
         if is_claim {
             followed.watch(context).hear(seen, context.callback_id.cloned(), End::Open, context.now);
@@ -100,6 +101,11 @@ impl Followed {
         (followed, turn)
     }
 
+    /// The task, to be changed.
+    pub fn task_mut(&mut self) -> &mut Task {
+        Arc::make_mut(&mut self.task)
+    }
+
     /// A task of which nothing is known yet but its id, in a message that was not understood otherwise.
     pub fn begin_unread(source: &str, provider: &str, task_id: &str, context: &Context<'_>) -> Self {
         let seen = Observation::new(task_id, Status::Pending);
@@ -110,7 +116,7 @@ impl Followed {
 
     /// Takes in a message of it that was not understood: the provider is asked what there is to know.
     pub fn unread(&mut self, context: &Context<'_>) {
-        self.task.take_metadata(context.from);
+        self.task_mut().take_metadata(context.from);
         if !self.task.status.is_terminal() {
             self.watch(context).wonder(context.now);
         }
@@ -121,7 +127,7 @@ impl Followed {
         if is_claim(seen, context) {
             return self.hear(seen, context);
         }
-        let verdict = self.task.observe(seen, context.from, context.now);
+        let verdict = self.task_mut().observe(seen, context.from, context.now);
         let mut turn = Turn::of(outcome(verdict));
         turn.tell = tell(verdict, seen);
         if verdict == Verdict::Reused {
@@ -183,7 +189,7 @@ impl Followed {
     }
 
     fn hear(&mut self, seen: &Observation, context: &Context<'_>) -> Turn {
-        self.task.take_metadata(context.from);
+        self.task_mut().take_metadata(context.from);
         let (end, now) = (self.end(), context.now);
         if end != End::Open && self.task.is_another(seen) {
             return Turn { detail: Some(ID_REUSED), ..Turn::of(CallbackOutcome::Conflict) };
@@ -225,7 +231,7 @@ impl Followed {
         turn.contrary.extend(contrary);
         turn.confirmed.extend(confirmed);
         if let Some(claim) = claim {
-            let verdict = self.task.observe(&claim.seen, &unconfirmed(), now);
+            let verdict = self.task_mut().observe(&claim.seen, &unconfirmed(), now);
             turn.tell = tell(verdict, &claim.seen);
             turn.confirmed.push(claim);
         } else if overdue {

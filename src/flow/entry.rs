@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::roster::Roster;
+use crate::domain::callback::Content;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Event;
 use crate::domain::follow::{Context, Followed, Tell, Turn};
@@ -81,17 +82,11 @@ pub struct MadeBy {
     pub status: u16,
 }
 
-/// The bytes of a callback, to be kept.
+/// A callback, to be kept.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// The URL's query, as it came.
-    pub query: String,
-    /// The headers as JSON pairs.
-    pub headers: String,
-    /// The body as it came.
-    pub body: Bytes,
-    /// The client's address.
-    pub remote: Option<String>,
+    /// Them.
+    pub content: Arc<Content>,
     /// What is to be shown beside the outcome, as that metadata was dropped.
     pub note: Option<String>,
     /// The relayed request that it is the callback of, as the URL says.
@@ -128,7 +123,7 @@ pub struct Entry {
 pub(super) struct Draft {
     pub(super) followed: Followed,
     pub(super) turn: Turn,
-    pub(super) event: Option<(Event, Vec<String>)>,
+    pub(super) event: Option<(Arc<Event>, Vec<String>)>,
 }
 
 impl Entry {
@@ -195,7 +190,7 @@ impl Entry {
     /// What an observation makes if its task is not known yet.
     pub(super) fn draft(&self, seen: &Observation, context: &Context<'_>) -> Draft {
         let (mut followed, turn) = Followed::begin(&self.source, self.provider, seen, context);
-        let event = turn.tell.map(|told| tell(&mut followed.task, told, &self.roster, self.received_at));
+        let event = turn.tell.map(|told| tell(followed.task_mut(), told, &self.roster, self.received_at));
         Draft { followed, turn, event }
     }
 
@@ -226,9 +221,9 @@ impl Entry {
 }
 
 /// Makes the event that is to be told, and finds who is told.
-pub(super) fn tell(task: &mut Task, told: Tell, roster: &Roster, now: Timestamp) -> (Event, Vec<String>) {
+pub(super) fn tell(task: &mut Task, told: Tell, roster: &Roster, now: Timestamp) -> (Arc<Event>, Vec<String>) {
     let event = Event::of_task(told.kind, task, told.claimed, now);
     task.note_event(told.kind, event.id.clone());
     let audience = roster.audience(told.kind, &task.source, &event.body);
-    (event, audience)
+    (Arc::new(event), audience)
 }

@@ -1,7 +1,8 @@
 //! The fold: what a batch of messages makes of the tasks it speaks of. Plain code, no effects; the
 //! recorder loads the tasks before and writes the outcome after, in one transaction.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::entry::{Answered, Draft, Entry, Reading, tell};
 use super::forward::forward;
@@ -41,20 +42,25 @@ pub struct Contradiction {
     pub conflict: EventId,
 }
 
+/// What is known of a task.
+struct Known {
+    followed: Followed,
+    /// Whether it was not known before.
+    is_made: bool,
+    /// Whether it was watched before.
+    was_watched: bool,
+    /// Its plan, where it was changed.
+    changed: Option<Plan>,
+}
+
 /// Everything that a batch makes.
 pub struct Fold {
-    known: HashMap<TaskId, Followed>,
-    /// The tasks that were changed, and the plan of each.
-    changed: HashMap<TaskId, Plan>,
-    /// Those that were not known before.
-    made: HashSet<TaskId>,
-    /// Those that were watched before.
-    watched: HashSet<TaskId>,
+    known: HashMap<TaskId, Known>,
     now: Timestamp,
     /// The relayed requests that made some of them.
     pub intents: Intents,
     /// Events, in the order in which they happened.
-    pub events: Vec<(Event, usize)>,
+    pub events: Vec<(Arc<Event>, usize)>,
     /// Deliveries of those events.
     pub deliveries: Vec<NewDelivery>,
     /// Conflicts among those events.
@@ -72,12 +78,12 @@ pub struct Fold {
 impl Fold {
     /// Begins with the tasks that are known.
     pub fn new(known: HashMap<TaskId, Followed>, now: Timestamp) -> Self {
-        let watched = known.iter().filter(|(_, followed)| followed.watch.is_some()).map(|(id, _)| id.clone()).collect();
+        let known = known.into_iter().map(|(id, followed)| {
+            let was_watched = followed.watch.is_some();
+            (id, Known { followed, is_made: false, was_watched, changed: None })
+        });
         Self {
-            known,
-            changed: HashMap::new(),
-            made: HashSet::new(),
-            watched,
+            known: known.collect(),
             now,
             intents: Intents::default(),
             events: Vec::new(),
@@ -131,22 +137,18 @@ impl Fold {
             });
             return folded.unwrap_or_else(|| folded_of(&draft.followed.task, &draft.turn, seen.status, None));
         }
-        let draft = match standing {
-            Some(standing) => {
-                let mut draft = entry.draft(seen, &context(self.now));
-                draft.followed.intent_id = Some(standing.intent_id.clone());
-                draft
-            }
-            None => draft.clone(),
-        };
+        let over = standing.map(|standing| {
+            let mut draft = entry.draft(seen, &context(self.now));
+            draft.followed.intent_id = Some(standing.intent_id.clone());
+            draft
+        });
+        let draft = over.as_ref().unwrap_or(draft);
         let made = draft.event.as_ref().map(|(event, _)| event.id.clone());
         let folded = Folded { is_first: true, ..folded_of(&draft.followed.task, &draft.turn, seen.status, made) };
-        self.made.insert(id.clone());
-        self.changed.insert(id.clone(), entry.plan);
-        self.known.insert(id, draft.followed.clone());
-        if let Some((event, audience)) = draft.event {
-            note_duration(entry, &draft.followed.task, &event);
-            self.deliver(event, audience);
+        self.known.insert(id, Known::made(draft.followed.clone(), entry.plan));
+        if let Some((event, audience)) = &draft.event {
+            note_duration(entry, &draft.followed.task, event);
+            self.deliver(Arc::clone(event), audience);
         }
         folded
     }
@@ -154,13 +156,9 @@ impl Fold {
     /// Has the provider asked for the task of a message that was not understood.
     fn take_unread(&mut self, entry: &Entry, draft: &Draft) {
         let id = (entry.source.clone(), draft.followed.task.task_id.clone());
-        if let Some(followed) = self.known.get_mut(&id) {
-            followed.unread(&entry.context(None, self.now));
-        } else {
-            self.made.insert(id.clone());
-            self.known.insert(id.clone(), draft.followed.clone());
-        }
-        self.changed.insert(id, entry.plan);
+        let known = self.known.entry(id);
+        let known = known.and_modify(|known| known.followed.unread(&entry.context(None, self.now)));
+        known.or_insert_with(|| Known::made(draft.followed.clone(), entry.plan)).changed = Some(entry.plan);
     }
 
     /// Folds something into a task that is known; `None` where it is not.
@@ -172,9 +170,10 @@ impl Fold {
         turn: impl FnOnce(&mut Followed, Timestamp) -> Turn,
     ) -> Option<Folded> {
         let id = (entry.source.clone(), task_id.to_owned());
-        let followed = self.known.get_mut(&id)?;
+        let Known { followed, changed, .. } = self.known.get_mut(&id)?;
+        *changed = Some(entry.plan);
         let turn = turn(followed, self.now);
-        let event = turn.tell.map(|told| tell(&mut followed.task, told, &entry.roster, self.now));
+        let event = turn.tell.map(|told| tell(followed.task_mut(), told, &entry.roster, self.now));
         let made = event.as_ref().map(|(event, _)| event.id.clone());
         let claimed = turn.tell.and_then(|told| told.claimed);
         if let Some((event, _)) = &event {
@@ -185,9 +184,8 @@ impl Fold {
             self.contradictions.push(Contradiction { told: told.clone(), conflict: conflict.clone() });
         }
         self.judge(turn, &id, made);
-        self.changed.insert(id, entry.plan);
         if let Some((event, audience)) = event {
-            self.deliver(event, audience);
+            self.deliver(event, &audience);
         }
         Some(folded)
     }
@@ -224,7 +222,7 @@ impl Fold {
     /// A client that wanted the callback, which did not come, gets the provider's answer in its place.
     fn forward_answer(&mut self, entry: &Entry, answered: &Answered) {
         let id = (entry.source.clone(), answered.task_id.clone());
-        let intent_id = self.known.get(&id).and_then(|followed| followed.intent_id.as_deref());
+        let intent_id = self.followed(&id).and_then(|followed| followed.intent_id.as_deref());
         let Some(url) = intent_id.and_then(|id| self.intents.client_url(id)) else { return };
         let (Some(body), Some(poll)) = (&answered.body, self.polls.last_mut()) else { return };
         if (&poll.source, &poll.task_id) == (&id.0, &id.1) {
@@ -236,7 +234,7 @@ impl Fold {
     /// Keeps the answer, or counts it where it says the same as the one before.
     fn note_poll(&mut self, entry: &Entry, answered: &Answered, outcome: &str, detail: Option<String>) {
         let id = (entry.source.clone(), answered.task_id.clone());
-        let Some(watch) = self.known.get_mut(&id).and_then(|followed| followed.watch.as_mut()) else { return };
+        let Some(watch) = self.known.get_mut(&id).and_then(|known| known.followed.watch.as_mut()) else { return };
         match &watch.last {
             Some(last) if last.outcome == outcome && last.detail == detail => {
                 self.polls_again.push((last.id.clone(), self.now));
@@ -259,12 +257,12 @@ impl Fold {
 
     fn judge(&mut self, turn: Turn, id: &TaskId, made: Option<EventId>) {
         for claim in &turn.disputed {
-            let known = self.known.get(id).and_then(|followed| followed.task.model.clone());
+            let known = self.followed(id).and_then(|followed| followed.task.model.clone());
             let model = claim.seen.model.clone().or(known).unwrap_or_default();
             let key = RollupKey { day: Day::of(self.now), source: id.0.clone(), model };
             *self.disputed.entry(key).or_default() += 1;
         }
-        let told = made.or_else(|| self.known.get(id).and_then(|followed| followed.task.terminal_event.clone()));
+        let told = made.or_else(|| self.followed(id).and_then(|followed| followed.task.terminal_event.clone()));
         let mut judge = |claims: Vec<Claim>, outcome, event_id: Option<EventId>, detail: Option<&str>| {
             self.judged.extend(claims.into_iter().filter_map(|claim| {
                 let detail = detail.map(str::to_owned);
@@ -276,35 +274,40 @@ impl Fold {
         judge(turn.contrary, Some(CallbackOutcome::Conflict), None, Some("another end was claimed before and is told"));
     }
 
-    fn deliver(&mut self, event: Event, audience: Vec<String>) {
-        let many = audience.len();
-        self.deliveries.extend(audience.into_iter().map(|destination| NewDelivery {
+    fn followed(&self, id: &TaskId) -> Option<&Followed> {
+        self.known.get(id).map(|known| &known.followed)
+    }
+
+    fn deliver(&mut self, event: Arc<Event>, audience: &[String]) {
+        self.deliveries.extend(audience.iter().map(|destination| NewDelivery {
             id: DeliveryId::new(self.now),
             event_id: event.id.clone(),
-            destination,
+            destination: destination.clone(),
             replay_id: None,
             url: None,
         }));
-        self.events.push((event, many));
+        self.events.push((event, audience.len()));
+    }
+
+    fn changed(&self) -> impl Iterator<Item = (&TaskId, &Known, Plan)> {
+        self.known.iter().filter_map(|(id, known)| Some((id, known, known.changed?)))
     }
 
     /// The tasks that were folded into, each once: those that were not known, and those that were.
-    pub fn changed(&self) -> (Vec<&Task>, Vec<&Task>) {
-        let mut ids: Vec<&TaskId> = self.changed.keys().collect();
-        ids.sort_unstable();
-        let changed = ids.into_iter().filter_map(|id| Some((id, &self.known.get(id)?.task)));
-        let (mut new, mut known) = (Vec::new(), Vec::new());
-        for (id, task) in changed {
-            if self.made.contains(id) { new.push(task) } else { known.push(task) }
-        }
-        (new, known)
+    pub fn changed_tasks(&self) -> (Vec<Arc<Task>>, Vec<Arc<Task>>) {
+        let mut changed: Vec<_> = self.changed().collect();
+        changed.sort_unstable_by_key(|(id, ..)| *id);
+        let tasks = |are_made: bool| {
+            let some = changed.iter().filter(move |(_, known, _)| known.is_made == are_made);
+            some.map(|(_, known, _)| Arc::clone(&known.followed.task)).collect()
+        };
+        (tasks(true), tasks(false))
     }
 
     /// The relayed requests that were changed, as they are now: the key of one whose task has ended is forgotten.
     pub fn changed_intents(&mut self) -> Vec<&Intent> {
-        for id in self.changed.keys() {
-            let Some(followed) = self.known.get(id).filter(|followed| followed.watch.is_none()) else { continue };
-            if let Some(intent_id) = &followed.intent_id {
+        for (id, known) in self.known.iter().filter(|(_, known)| known.changed.is_some()) {
+            if let (None, Some(intent_id)) = (&known.followed.watch, &known.followed.intent_id) {
                 self.intents.ended(intent_id, &id.1);
             }
         }
@@ -313,26 +316,31 @@ impl Fold {
 
     /// The tasks as they are now.
     pub fn into_known(self) -> HashMap<TaskId, Followed> {
-        self.known
+        self.known.into_iter().map(|(id, known)| (id, known.followed)).collect()
     }
 
     /// The watches of those tasks: those to be written, and the tasks whose watches end.
     pub fn watches(&self) -> (Vec<SavedWatch<'_>>, Vec<&TaskId>) {
         let (mut saved, mut ended) = (Vec::new(), Vec::new());
-        for (id, plan) in &self.changed {
-            let Some(followed) = self.known.get(id) else { continue };
-            match &followed.watch {
+        for (id, known, plan) in self.changed() {
+            match &known.followed.watch {
                 Some(watch) => {
-                    let intent_id = followed.intent_id.as_deref();
-                    saved.push(SavedWatch { id, watch, look_at: watch.look_at(plan), intent_id });
+                    let intent_id = known.followed.intent_id.as_deref();
+                    saved.push(SavedWatch { id, watch, look_at: watch.look_at(&plan), intent_id });
                 }
-                None if self.watched.contains(id) => ended.push(id),
+                None if known.was_watched => ended.push(id),
                 None => {}
             }
         }
         saved.sort_unstable_by_key(|saved| saved.id);
         ended.sort_unstable();
         (saved, ended)
+    }
+}
+
+impl Known {
+    fn made(followed: Followed, plan: Plan) -> Self {
+        Self { followed, is_made: true, was_watched: false, changed: Some(plan) }
     }
 }
 

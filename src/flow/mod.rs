@@ -14,6 +14,7 @@ pub mod entry;
 mod finished;
 pub mod fold;
 pub mod forward;
+mod inbox;
 pub mod intents;
 pub mod janitor;
 pub mod lane;

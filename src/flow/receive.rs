@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::entry::{Arrival, Entry, Reading};
 use super::record::{Receipt, Recorder, Unrecorded};
 use super::roster::{ActiveSource, LiveRoster, Roster};
-use crate::domain::callback::{QueryMetadata, query_metadata};
+use crate::domain::callback::{Content, QueryMetadata, query_metadata};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::pace::{Pace, Rate};
 use crate::domain::secret::Secret;
@@ -170,10 +170,7 @@ pub(super) fn entry(roster: &Arc<Roster>, source: &str, read: Read, kept: Kept, 
         (!dropped.is_empty()).then(|| format!("metadata dropped, over 20 keys or 2 KiB: {}", dropped.join(", ")));
     let notes: Vec<String> = kept.note.into_iter().chain(dropped).collect();
     let arrival = Arrival {
-        query: kept.query,
-        headers: kept.headers,
-        body: kept.body,
-        remote: kept.remote,
+        content: Arc::new(Content::new(kept.query, kept.headers, kept.body, kept.remote)),
         note: (!notes.is_empty()).then(|| notes.join("; ")),
         intent_id,
         was_forwarded: kept.was_forwarded,

@@ -6,15 +6,14 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::entry::Entry;
+use super::inbox::{Inbox, Turn};
 use super::notice::{Notice, Notices};
 pub use super::write::Receipt;
 use super::write::{Written, write};
@@ -22,12 +21,6 @@ use crate::domain::clock::SharedClock;
 use crate::shutdown::Lifecycle;
 use crate::store::{Error, Handed, Store};
 
-/// So many may wait; whoever comes then is told to come again.
-const QUEUE: usize = 4096;
-/// So many make one transaction at most.
-const BATCH: usize = 256;
-/// So many are worth a transaction beside another one.
-const WORTH: usize = 24;
 /// How long a commit is waited for (contract §4).
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -55,18 +48,16 @@ pub struct Wakes {
 /// The way to the recorder. Clones lead to the same one.
 #[derive(Clone)]
 pub struct Recorder {
-    queue: mpsc::Sender<Job>,
-    closing: CancellationToken,
+    inbox: Inbox<Job>,
 }
 
 impl Recorder {
     /// Starts the recorder.
     pub fn start(store: Store, clock: SharedClock, notices: Notices, wakes: Wakes, life: &Lifecycle) -> Self {
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        let closing = CancellationToken::new();
+        let inbox = Inbox::new();
         let writer = Writer { store, clock, notices, wakes };
-        life.spawn(run(writer, jobs, closing.clone()));
-        Self { queue, closing }
+        life.spawn(run(writer, inbox.clone()));
+        Self { inbox }
     }
 
     /// Records a message; the answer comes after the commit.
@@ -75,66 +66,33 @@ impl Recorder {
     /// [`Unrecorded`] when the database cannot take it, or not within 3 s.
     pub async fn record(&self, entry: Entry) -> Result<Receipt, Unrecorded> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Job { entry, reply }).map_err(|_| Unrecorded)?;
+        self.inbox.push(Job { entry, reply }).map_err(|_| Unrecorded)?;
         tokio::time::timeout(PATIENCE, answer).await.map_err(|_| Unrecorded)?.map_err(|_| Unrecorded)?
     }
 
     /// Ends the recorder once everything that is queued is written.
     pub fn close(&self) {
-        self.closing.cancel();
+        self.inbox.close();
     }
 }
 
-async fn run(writer: Writer, mut jobs: mpsc::Receiver<Job>, closing: CancellationToken) {
-    let turns = Turns::default();
+async fn run(writer: Writer, inbox: Inbox<Job>) {
+    let writers = writer.store.writers();
     let mut in_hand = FuturesUnordered::new();
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut open = true;
-    while open || !batch.is_empty() || !in_hand.is_empty() {
-        let waiting = batch.len();
+    let mut is_open = true;
+    while is_open || !in_hand.is_empty() {
         tokio::select! {
             biased;
             Some(()) = in_hand.next() => {}
-            // What comes until the batch can be written goes with it.
-            many = jobs.recv_many(&mut batch, BATCH - waiting), if open && waiting < BATCH => open = many > 0,
-            turn = turns.take(writer.store.writers(), waiting), if waiting > 0 => {
-                // Who waited too long was told so, and must find nothing of theirs later.
-                batch.retain(|job| !job.reply.is_closed());
-                in_hand.push(supervised(writer.write(std::mem::take(&mut batch), turn)));
+            taken = inbox.take(writers), if is_open => match taken {
+                Some((mut batch, turn)) => {
+                    // Who waited too long was told so, and must find nothing of theirs later.
+                    batch.retain(|job| !job.reply.is_closed());
+                    in_hand.push(supervised(writer.write(batch, turn)));
+                }
+                None => is_open = false,
             }
-            () = closing.cancelled(), if open && !jobs.is_closed() => jobs.close(),
         }
-    }
-}
-
-/// How many batches are being written.
-#[derive(Clone, Default)]
-struct Turns(Arc<(AtomicUsize, Notify)>);
-
-/// One of them. It ends when the batch is handed over to be synced.
-struct Turn(Turns);
-
-impl Turns {
-    /// Waits until a batch of so many may be written: at once where none is being written, else beside the
-    /// others if that is worth a transaction of its own.
-    async fn take(&self, writers: usize, many: usize) -> Turn {
-        let (writing, freed) = &*self.0;
-        loop {
-            let others = writing.load(Ordering::Acquire);
-            if others == 0 || others < writers && many >= WORTH {
-                writing.fetch_add(1, Ordering::AcqRel);
-                return Turn(self.clone());
-            }
-            freed.notified().await;
-        }
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let (writing, freed) = &*self.0.0;
-        writing.fetch_sub(1, Ordering::AcqRel);
-        freed.notify_one();
     }
 }
 
@@ -156,7 +114,7 @@ struct Writer {
 impl Writer {
     /// Writes all of them, in as few transactions as their content allows. The turn ends when all is handed
     /// over: the next batch is made while this one syncs.
-    async fn write(&self, jobs: Vec<Job>, turn: Turn) {
+    async fn write(&self, jobs: Vec<Job>, turn: Turn<Job>) {
         let mut left = vec![(jobs, false)];
         let mut handed = Vec::new();
         while let Some((mut batch, tried)) = left.pop() {
@@ -221,8 +179,8 @@ impl Writer {
                 at: event.at,
                 kind: event.kind.as_str(),
                 id: event.id.to_string(),
-                source: event.source.unwrap_or_default(),
-                task_id: event.task_id.unwrap_or_default(),
+                source: event.source.clone().unwrap_or_default(),
+                task_id: event.task_id.clone().unwrap_or_default(),
                 destinations,
             });
             self.wakes.deliveries.notify_one();

@@ -73,8 +73,9 @@ pub async fn replay(
             url: url.clone(),
         })
         .collect();
-    tx.insert_deliveries(&made, now);
-    Ok(Replayed { id, deliveries: made.into_iter().map(|delivery| delivery.id).collect() })
+    let deliveries = made.iter().map(|delivery| delivery.id.clone()).collect();
+    tx.insert_deliveries(made, now);
+    Ok(Replayed { id, deliveries })
 }
 
 /// A webhook to a URL that no destination has, signed with a secret of this installation's own.

@@ -239,7 +239,7 @@ async fn write(tx: &mut Tx, row: &ReplayRow, page: Page, now: Timestamp) -> Resu
     if !tx.turn_replay(row, &turned, now).await? {
         return Ok(None);
     }
-    tx.insert_deliveries(&deliveries, now);
+    tx.insert_deliveries(deliveries, now);
     Ok(Some(turned.deliveries))
 }
 

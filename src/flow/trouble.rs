@@ -1,6 +1,8 @@
 //! What the service tells of itself (contract §5): an event is kept for the team that it concerns, and goes to those
 //! of its destinations that subscribe to its type.
 
+use std::sync::Arc;
+
 use super::notice::{Notice, Notices};
 use super::roster::Roster;
 use crate::domain::clock::Timestamp;
@@ -12,14 +14,14 @@ use crate::store::{Claimed, DestinationState, NewDelivery, Tx};
 
 /// An event of the service's own that was written.
 pub(super) struct Made {
-    event: Event,
+    event: Arc<Event>,
     subject: String,
     destinations: usize,
 }
 
 /// Writes an event of the service's own, and its deliveries.
 pub(super) fn write(tx: &mut Tx, roster: &Roster, kind: EventType, data: ServiceData<'_>, now: Timestamp) -> Made {
-    let event = Event::of_service(kind, data, now);
+    let event = Arc::new(Event::of_service(kind, data, now));
     let audience = roster.audience(kind, "", &event.body);
     let deliveries: Vec<NewDelivery> = audience
         .into_iter()
@@ -31,9 +33,10 @@ pub(super) fn write(tx: &mut Tx, roster: &Roster, kind: EventType, data: Service
             url: None,
         })
         .collect();
-    tx.insert_events(std::iter::once(&event));
-    tx.insert_deliveries(&deliveries, now);
-    Made { event, subject: data.subject.name().to_owned(), destinations: deliveries.len() }
+    tx.insert_events([Arc::clone(&event)]);
+    let destinations = deliveries.len();
+    tx.insert_deliveries(deliveries, now);
+    Made { event, subject: data.subject.name().to_owned(), destinations }
 }
 
 /// Says so to whoever watches, once it is durable.

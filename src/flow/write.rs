@@ -1,11 +1,13 @@
 //! Messages folded into what is known of their tasks, and everything that comes of it written, in one
 //! transaction: by the recorder for many at once, by others for one.
 
+use std::sync::Arc;
+
 use super::entry::{Entry, Reading};
 use super::fold::{Contradiction, Fold, Folded};
 use super::forward::forward;
 use super::intents::Intents;
-use crate::domain::callback::{CallbackOutcome, fingerprint};
+use crate::domain::callback::CallbackOutcome;
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Event;
 use crate::domain::id::{CallbackId, DeliveryId};
@@ -38,7 +40,7 @@ pub struct Written {
     /// What became of each message, in their order.
     pub receipts: Vec<Receipt>,
     /// The events that were made, each with the number of its deliveries.
-    pub events: Vec<(Event, usize)>,
+    pub events: Vec<(Arc<Event>, usize)>,
     /// Whether a provider is to be asked at once.
     pub asks: bool,
     /// Whether a client is to be handed something on.
@@ -68,9 +70,9 @@ pub async fn write(tx: &mut Tx, entries: &[&Entry], now: Timestamp) -> Result<Wr
         fold.deliveries.extend(forwarded);
         receipts[at].callback_id = Some(id);
     }
-    let (new, known) = fold.changed();
-    tx.insert_tasks(&new);
-    tx.update_tasks(&known);
+    let (new, known) = fold.changed_tasks();
+    tx.insert_tasks(new);
+    tx.update_tasks(known);
     let (watches, ended) = fold.watches();
     let asks = watches.iter().any(|saved| saved.watch.ask_at.is_some_and(|at| at <= now));
     tx.save_watches(&watches);
@@ -78,12 +80,12 @@ pub async fn write(tx: &mut Tx, entries: &[&Entry], now: Timestamp) -> Result<Wr
     tx.insert_polls(&fold.polls);
     tx.repeat_polls(&fold.polls_again);
     tx.save_intents(&fold.changed_intents());
-    tx.insert_events(fold.events.iter().map(|(event, _)| event));
-    tx.insert_deliveries(&fold.deliveries, now);
+    tx.insert_events(fold.events.iter().map(|(event, _)| Arc::clone(event)));
+    let forwards = fold.deliveries.iter().any(|delivery| delivery.url.is_some());
+    tx.insert_deliveries(fold.deliveries, now);
     tx.judge_callbacks(&fold.judged).await?;
     tx.count_disputed(&fold.disputed)?;
     tell_contradictions(tx, &fold.contradictions, now).await?;
-    let forwards = fold.deliveries.iter().any(|delivery| delivery.url.is_some());
     Ok(Written { receipts, events: fold.events, asks, forwards })
 }
 
@@ -104,7 +106,7 @@ async fn tell_contradictions(tx: &mut Tx, contradictions: &[Contradiction], now:
             url: None,
         })
     });
-    tx.insert_deliveries(&also.collect::<Vec<_>>(), now);
+    tx.insert_deliveries(also.collect::<Vec<_>>(), now);
     Ok(())
 }
 
@@ -137,17 +139,13 @@ fn new_callback(entry: &Entry, receipt: &Receipt) -> Option<NewCallback> {
         id: entry.callback_id.clone(),
         source: entry.source.clone(),
         task_id: receipt.task_id().map(str::to_owned),
-        fingerprint: fingerprint(&arrival.query, &arrival.body),
         outcome: receipt.outcome,
         detail: receipt.detail.clone(),
         trust: entry.from.trust.as_str(),
         event_id: first.and_then(|folded| folded.event_id.clone()),
         tasks,
         received_at: entry.received_at,
-        remote: arrival.remote.clone(),
-        query: arrival.query.clone(),
-        headers: arrival.headers.clone(),
-        body: arrival.body.to_vec(),
+        content: Arc::clone(&arrival.content),
         is_first: first.is_some_and(|folded| folded.is_first),
     })
 }

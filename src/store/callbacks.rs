@@ -1,14 +1,16 @@
 //! Callbacks, kept byte for byte.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-use super::given::Given;
+use super::given::{Cell, Given, Kind};
 use super::lists::{Listing, Page, among, is};
 use super::row::{Row, values};
 use super::tx::Tx;
-use super::{Error, Result};
+use super::Result;
 use crate::domain::access::Scope;
-use crate::domain::callback::CallbackOutcome;
+use crate::domain::callback::{CallbackOutcome, Content};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{CallbackId, EventId};
 
@@ -21,8 +23,6 @@ pub struct NewCallback {
     pub source: String,
     /// The task it speaks of, where that is known; the first where there are several.
     pub task_id: Option<String>,
-    /// What makes it the same as another of its source.
-    pub fingerprint: Vec<u8>,
     /// What became of it.
     pub outcome: CallbackOutcome,
     /// Why, for people.
@@ -35,14 +35,8 @@ pub struct NewCallback {
     pub tasks: Option<String>,
     /// When it came.
     pub received_at: Timestamp,
-    /// The client's address.
-    pub remote: Option<String>,
-    /// The URL's query, as it came.
-    pub query: String,
-    /// The headers as JSON pairs.
-    pub headers: String,
-    /// The body as it came.
-    pub body: Vec<u8>,
+    /// Its bytes.
+    pub content: Arc<Content>,
     /// Whether it cannot repeat a kept one, as it is the first that was heard of its task.
     pub is_first: bool,
 }
@@ -111,6 +105,25 @@ type Repeats = BTreeMap<CallbackId, (i64, Timestamp)>;
 /// Source, task id, fingerprint and outcome.
 type Sameness = (String, String, Vec<u8>, &'static str);
 
+const NEW: &[(&str, Kind)] = &[
+    ("id", Kind::Text),
+    ("source", Kind::Text),
+    ("task_id", Kind::Text),
+    ("fingerprint", Kind::Bytes),
+    ("outcome", Kind::Text),
+    ("detail", Kind::Text),
+    ("trust", Kind::Text),
+    ("event_id", Kind::Text),
+    ("tasks", Kind::Text),
+    ("received_at", Kind::Int),
+    ("repeats", Kind::Int),
+    ("repeated_at", Kind::Int),
+    ("remote", Kind::Text),
+    ("query", Kind::Text),
+    ("headers", Kind::Text),
+    ("body", Kind::Bytes),
+];
+
 impl Tx {
     /// Keeps callbacks; gives the id of each, in the same order: that of the one it repeats, where it
     /// is the same as a kept one and became the same.
@@ -119,21 +132,24 @@ impl Tx {
     /// As the database gives them; one that [`Error::is_taken`] where another instance is keeping the
     /// same at this moment: asked again, it is a repeat.
     pub async fn keep_callbacks(&mut self, callbacks: Vec<NewCallback>) -> Result<Vec<CallbackId>> {
-        let keys: Vec<Sameness> = callbacks.iter().map(sameness).collect();
-        let mut ids = self.known_callbacks(&callbacks).await?;
+        let mut known = self.known_callbacks(&callbacks).await?;
+        let mut ids = Vec::with_capacity(callbacks.len());
         let mut fresh: Vec<NewCallback> = Vec::new();
         let mut repeats = Repeats::new();
-        for (callback, key) in callbacks.into_iter().zip(&keys) {
-            if let Some(id) = ids.get(key) {
-                let repeat = repeats.entry(id.clone()).or_insert((0, callback.received_at));
+        for callback in callbacks {
+            let first = if callback.is_first { None } else { Some(known.entry(owned(sameness(&callback)))) };
+            if let Some(Entry::Occupied(first)) = first {
+                let repeat = repeats.entry(first.get().clone()).or_insert((0, callback.received_at));
                 *repeat = (repeat.0 + 1, callback.received_at);
+                ids.push(first.get().clone());
             } else {
-                ids.insert(key.clone(), callback.id.clone());
+                first.map(|first| first.insert_entry(callback.id.clone()));
+                ids.push(callback.id.clone());
                 fresh.push(callback);
             }
         }
         // One order for all instances, so that two never wait for each other.
-        fresh.sort_by_cached_key(sameness);
+        fresh.sort_by(|a, b| sameness(a).cmp(&sameness(b)));
         let rejected = fresh.iter().filter(|callback| callback.outcome == CallbackOutcome::Rejected);
         let rejected: BTreeSet<String> = rejected.map(|callback| callback.source.clone()).collect();
         self.insert_callbacks(fresh, &mut repeats);
@@ -141,11 +157,11 @@ impl Tx {
         for source in rejected {
             self.bound_rejected(&source).await?;
         }
-        keys.iter().map(|key| ids.get(key).cloned().ok_or(Error::Corrupt { column: "id" })).collect()
+        Ok(ids)
     }
 
     async fn known_callbacks(&mut self, callbacks: &[NewCallback]) -> Result<HashMap<Sameness, CallbackId>> {
-        let keys: Vec<Sameness> = callbacks.iter().filter(|callback| !callback.is_first).map(sameness).collect();
+        let keys: Vec<Sameness> = callbacks.iter().filter(|callback| !callback.is_first).map(|one| owned(sameness(one))).collect();
         let given = Given::rows(keys.len())
             .text("wanted_source", keys.iter().map(|(source, ..)| source.clone()))
             .text("wanted_task", keys.iter().map(|(_, task_id, ..)| task_id.clone()))
@@ -169,27 +185,31 @@ impl Tx {
     }
 
     /// Writes those that are new, each with its own repeats, which it takes out of `repeats`.
-    fn insert_callbacks(&mut self, mut callbacks: Vec<NewCallback>, repeats: &mut Repeats) {
-        let again: Vec<_> = callbacks.iter().map(|callback| repeats.remove(&callback.id)).collect();
-        let bodies: Vec<Vec<u8>> = callbacks.iter_mut().map(|callback| std::mem::take(&mut callback.body)).collect();
-        let each = || callbacks.iter();
-        let given = Given::rows(callbacks.len())
-            .text("id", each().map(|c| c.id.as_str().to_owned()))
-            .text("source", each().map(|c| c.source.clone()))
-            .text("task_id", each().map(|c| c.task_id.clone().unwrap_or_default()))
-            .bytes("fingerprint", each().map(|c| c.fingerprint.clone()))
-            .text("outcome", each().map(|c| c.outcome.as_str().to_owned()))
-            .text("detail", each().map(|c| c.detail.clone()))
-            .text("trust", each().map(|c| c.trust.to_owned()))
-            .text("event_id", each().map(|c| c.event_id.as_ref().map(|id| id.as_str().to_owned())))
-            .text("tasks", each().map(|c| c.tasks.clone()))
-            .int("received_at", each().map(|c| c.received_at.0))
-            .int("repeats", again.iter().map(|again| again.map_or(0, |(many, _)| many)))
-            .time("repeated_at", again.iter().map(|again| again.map(|(_, at)| at)))
-            .text("remote", each().map(|c| c.remote.clone()))
-            .text("query", each().map(|c| c.query.clone()))
-            .text("headers", each().map(|c| c.headers.clone()))
-            .bytes("body", bodies.into_iter());
+    fn insert_callbacks(&mut self, callbacks: Vec<NewCallback>, repeats: &mut Repeats) {
+        let again = |callback: NewCallback| {
+            let again = repeats.remove(&callback.id);
+            (callback, again)
+        };
+        let given = Given::of(NEW, callbacks.into_iter().map(again).collect(), |(callback, again), cells| {
+            cells.extend([
+                Cell::text(callback.id.as_str()),
+                Cell::text(callback.source.as_str()),
+                Cell::text(callback.task_id.as_deref().unwrap_or_default()),
+                Cell::Bytes(&callback.content.fingerprint),
+                Cell::text(callback.outcome.as_str()),
+                Cell::text(callback.detail.as_deref()),
+                Cell::text(callback.trust),
+                Cell::text(callback.event_id.as_ref().map(EventId::as_str)),
+                Cell::text(callback.tasks.as_deref()),
+                Cell::time(callback.received_at),
+                Cell::int(again.map_or(0, |(many, _)| many)),
+                Cell::time(again.map(|(_, at)| at)),
+                Cell::text(callback.content.remote.as_deref()),
+                Cell::text(callback.content.query.as_str()),
+                Cell::text(callback.content.headers.as_str()),
+                Cell::Bytes(&callback.content.body),
+            ]);
+        });
         self.bulk(
             given,
             "INSERT INTO callbacks (id, source, task_id, fingerprint, outcome, detail, trust, event_id, tasks,
@@ -298,9 +318,13 @@ impl Tx {
     }
 }
 
-fn sameness(callback: &NewCallback) -> Sameness {
-    let task_id = callback.task_id.clone().unwrap_or_default();
-    (callback.source.clone(), task_id, callback.fingerprint.clone(), callback.outcome.as_str())
+fn sameness(callback: &NewCallback) -> (&str, &str, &[u8], &'static str) {
+    let task_id = callback.task_id.as_deref().unwrap_or_default();
+    (&callback.source, task_id, &callback.content.fingerprint, callback.outcome.as_str())
+}
+
+fn owned((source, task_id, fingerprint, outcome): (&str, &str, &[u8], &'static str)) -> Sameness {
+    (source.to_owned(), task_id.to_owned(), fingerprint.to_vec(), outcome)
 }
 
 fn read(row: &Row) -> Result<CallbackRow> {

@@ -1,7 +1,7 @@
 //! Deliveries: the rows that are the queue.
 
 use super::Result;
-use super::given::Given;
+use super::given::{Cell, Given, Kind};
 use super::lists::{Listing, Page, WINDOW, among, holds, is};
 use super::row::{Row, values};
 use super::tx::Tx;
@@ -105,20 +105,33 @@ pub struct DeliveryFilter {
     pub limit: usize,
 }
 
+const NEW: &[(&str, Kind)] = &[
+    ("id", Kind::Text),
+    ("event_id", Kind::Text),
+    ("destination", Kind::Text),
+    ("replay_id", Kind::Text),
+    ("url", Kind::Text),
+    ("now", Kind::Int),
+];
+
 const SELECT: &str = "SELECT d.id, d.event_id, e.type AS event_type, d.destination, d.replay_id, d.url, d.status, \
     d.due_at, d.attempts, d.reason, d.created_at, d.finished_at FROM deliveries d JOIN events e ON e.id = d.event_id";
 
 impl Tx {
     /// Writes deliveries: due now, or held where their destination is disabled. One that is there
     /// already (the same event, destination and replay) stays as it is.
-    pub fn insert_deliveries(&mut self, deliveries: &[NewDelivery], now: Timestamp) {
-        let given = Given::rows(deliveries.len())
-            .text("id", deliveries.iter().map(|d| d.id.as_str().to_owned()))
-            .text("event_id", deliveries.iter().map(|d| d.event_id.as_str().to_owned()))
-            .text("destination", deliveries.iter().map(|d| d.destination.clone()))
-            .text("replay_id", deliveries.iter().map(|d| d.replay_id.as_ref().map_or("", ReplayId::as_str).to_owned()))
-            .text("url", deliveries.iter().map(|d| d.url.clone()))
-            .int("now", deliveries.iter().map(|_| now.0));
+    pub fn insert_deliveries(&mut self, deliveries: impl IntoIterator<Item = NewDelivery>, now: Timestamp) {
+        let made: Vec<_> = deliveries.into_iter().map(|delivery| (delivery, now)).collect();
+        let given = Given::of(NEW, made, |(delivery, now), cells| {
+            cells.extend([
+                Cell::text(delivery.id.as_str()),
+                Cell::text(delivery.event_id.as_str()),
+                Cell::text(delivery.destination.as_str()),
+                Cell::text(delivery.replay_id.as_ref().map_or("", ReplayId::as_str)),
+                Cell::text(delivery.url.as_deref()),
+                Cell::time(*now),
+            ]);
+        });
         self.bulk(
             given,
             "INSERT INTO deliveries (id, event_id, destination, replay_id, url, status, due_at, lease, failures,

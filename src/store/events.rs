@@ -1,7 +1,9 @@
 //! Events: written once, in commit order, never altered.
 
+use std::sync::Arc;
+
 use super::Result;
-use super::given::Given;
+use super::given::{Cell, Given, Kind};
 use super::lists::{Listing, Page, among, holds, is};
 use super::row::{Row, values};
 use super::tx::Tx;
@@ -42,20 +44,34 @@ pub struct EventFilter {
 
 const ROW: &str = "id, type, source, at, body";
 
+const NEW: &[(&str, Kind)] = &[
+    ("id", Kind::Text),
+    ("type", Kind::Text),
+    ("step", Kind::Text),
+    ("source", Kind::Text),
+    ("task_id", Kind::Text),
+    ("team", Kind::Text),
+    ("at", Kind::Int),
+    ("body", Kind::Text),
+];
+
 impl Tx {
     /// Writes events, in this order. A second end of a task is refused when they are handed over, with
     /// [`super::Error::Content`].
-    pub fn insert_events<'a>(&mut self, events: impl Iterator<Item = &'a Event>) {
-        let events: Vec<&Event> = events.collect();
-        let given = Given::rows(events.len())
-            .text("id", events.iter().map(|e| e.id.as_str().to_owned()))
-            .text("type", events.iter().map(|e| e.kind.as_str().to_owned()))
-            .text("step", events.iter().map(|e| e.kind.step().to_owned()))
-            .text("source", events.iter().map(|e| e.source.clone()))
-            .text("task_id", events.iter().map(|e| e.task_id.clone()))
-            .text("team", events.iter().map(|e| e.team.clone()))
-            .int("at", events.iter().map(|e| e.at.0))
-            .text("body", events.iter().map(|e| e.body.clone()));
+    pub fn insert_events(&mut self, events: impl IntoIterator<Item = impl Into<Arc<Event>>>) {
+        let events: Vec<Arc<Event>> = events.into_iter().map(Into::into).collect();
+        let given = Given::of(NEW, events, |event, cells| {
+            cells.extend([
+                Cell::text(event.id.as_str()),
+                Cell::text(event.kind.as_str()),
+                Cell::text(event.kind.step()),
+                Cell::text(event.source.as_deref()),
+                Cell::text(event.task_id.as_deref()),
+                Cell::text(event.team.as_deref()),
+                Cell::time(event.at),
+                Cell::text(event.body.as_str()),
+            ]);
+        });
         self.bulk(
             given,
             "INSERT INTO events (id, type, step, source, task_id, team, at, body)

@@ -58,7 +58,7 @@ impl Handed {
     pub async fn synced(self) -> Result<()> {
         match self.0 {
             None => Ok(()),
-            Some(synced) => synced.await.map_err(|_| Error::Unavailable(sqlx::Error::WorkerCrashed)),
+            Some(synced) => synced.await.map_err(|_| Error::Unavailable(sqlx::Error::WorkerCrashed.into())),
         }
     }
 }

@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, Row, SqlSafeStr, SqliteConn
 
 use super::log::Log;
 use super::tail::SETTLE_RESTORED;
+use super::thread::Thread;
 use super::writer::Writer;
 use super::{ACQUIRE_TIMEOUT, Error, Result, Store};
 use crate::domain::secret::Secret;
@@ -22,10 +23,6 @@ pub const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 
 /// So many statements are kept prepared: every bulk statement exists in eight sizes.
 const STATEMENTS_KEPT: usize = 512;
-/// A checkpoint syncs twice while a commit waits: after 32 MiB of log, not after SQLite's 4 MiB.
-const WAL_PAGES: &str = "8000";
-/// 16 MiB of pages for the one connection that writes; SQLite's 2 MiB are fewer than a batch touches.
-const WRITER_CACHE: &str = "-16000";
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
 
@@ -47,16 +44,13 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
-            .foreign_keys(true)
-            .pragma("journal_size_limit", "67108864")
-            .pragma("wal_autocheckpoint", WAL_PAGES)
-            .pragma("cache_size", WRITER_CACHE);
+            .foreign_keys(true);
         let mut first = SqliteConnection::connect_with(&options).await?;
         check_sqlite(&mut first).await?;
         migrator(SQLITE).run_direct(None, &mut first, false).await.map_err(cannot_migrate)?;
         first.close().await?;
 
-        let write = Writer::new(SqliteConnection::connect_with(&options).await?, Log::start(path)?);
+        let write = Writer::new(Thread::start(path)?, Log::start(path)?);
         let read = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -138,15 +132,6 @@ async fn check_sqlite(connection: &mut SqliteConnection) -> Result<()> {
     let mut next = || parts.next().unwrap_or_default();
     if (next(), next(), next()) < SQLITE_VERSION_MIN {
         return Err(Error::Unusable(format!("SQLite {version} can corrupt its files: 3.51.3 or later is needed")));
-    }
-    let journal: String = sqlx::query("PRAGMA journal_mode").fetch_one(&mut *connection).await?.try_get(0)?;
-    let sync: i64 = sqlx::query("PRAGMA synchronous").fetch_one(&mut *connection).await?.try_get(0)?;
-    let keys: i64 = sqlx::query("PRAGMA foreign_keys").fetch_one(&mut *connection).await?.try_get(0)?;
-    if (journal.as_str(), sync, keys) != ("wal", 1, 1) {
-        return Err(Error::Unusable(format!(
-            "SQLite did not take its settings (journal_mode {journal}, synchronous {sync}, foreign_keys {keys}): \
-             is the file on a network file system?"
-        )));
     }
     Ok(())
 }

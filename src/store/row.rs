@@ -1,5 +1,9 @@
 //! Single values bound, and rows read back.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use rusqlite::types::FromSql;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Postgres, Row as _, Sqlite};
@@ -19,6 +23,21 @@ pub(super) enum Value {
 pub(super) enum Row {
     Sqlite(SqliteRow),
     Postgres(PgRow),
+    Own(OwnRow),
+}
+
+/// A row that the thread which writes to SQLite has read.
+#[derive(Debug)]
+pub(super) struct OwnRow {
+    pub(super) names: Arc<[String]>,
+    pub(super) values: Vec<rusqlite::types::Value>,
+}
+
+impl OwnRow {
+    fn get<T: FromSql>(&self, column: &str) -> Option<T> {
+        let at = self.names.iter().position(|name| name == column)?;
+        T::column_result((&self.values[at]).into()).ok()
+    }
 }
 
 impl Row {
@@ -27,13 +46,15 @@ impl Row {
         T: for<'r> sqlx::Decode<'r, Sqlite>
             + sqlx::Type<Sqlite>
             + for<'r> sqlx::Decode<'r, Postgres>
-            + sqlx::Type<Postgres>,
+            + sqlx::Type<Postgres>
+            + FromSql,
     {
         match self {
-            Self::Sqlite(row) => row.try_get(column),
-            Self::Postgres(row) => row.try_get(column),
+            Self::Sqlite(row) => row.try_get(column).ok(),
+            Self::Postgres(row) => row.try_get(column).ok(),
+            Self::Own(row) => row.get(column),
         }
-        .map_err(|_| Error::Corrupt { column })
+        .ok_or(Error::Corrupt { column })
     }
 
     pub(super) fn text(&self, column: &'static str) -> Result<String> {
@@ -79,8 +100,12 @@ impl Row {
 }
 
 /// PostgreSQL takes no NUL in a text: a peer's words or a client's question must not fail for one.
-pub(super) fn storable(text: String) -> String {
-    if text.contains('\0') { clean(&text) } else { text }
+pub(super) fn storable(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(clean(&text)) } else { text }
+}
+
+fn owned(text: String) -> String {
+    storable(text.into()).into_owned()
 }
 
 macro_rules! from {
@@ -94,10 +119,10 @@ macro_rules! from {
 }
 
 from! {
-    &str => Text, text => Some(storable(text.to_owned()));
-    String => Text, text => Some(storable(text));
-    Option<String> => Text, text => text.map(storable);
-    Option<&str> => Text, text => text.map(|text| storable(text.to_owned()));
+    &str => Text, text => Some(owned(text.to_owned()));
+    String => Text, text => Some(owned(text));
+    Option<String> => Text, text => text.map(owned);
+    Option<&str> => Text, text => text.map(|text| owned(text.to_owned()));
     i64 => Int, number => Some(number);
     Option<i64> => Int, number => number;
     Timestamp => Int, at => Some(at.0);

@@ -1,8 +1,9 @@
 //! Tasks: the one row of each that everything learned of it is folded into.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::given::Given;
+use super::given::{Cell, Given, Kind};
 use super::lists::{Listing, Page, holds, is};
 use super::row::{Row, values};
 use super::tx::Tx;
@@ -70,20 +71,23 @@ impl Tx {
                 let task = read(row)?;
                 let id = (task.source.clone(), task.task_id.clone());
                 let intent_id = row.optional_text("intent_id")?;
-                Ok((id, Followed { task, watch: read_watch(row)?, intent_id }))
+                Ok((id, Followed { task: task.into(), watch: read_watch(row)?, intent_id }))
             })
             .collect()
     }
 
     /// Writes tasks that were not known. One that another instance has made meanwhile is refused when
     /// they are handed over, with an error that [`Error::is_taken`]: asked again, it is known.
-    pub fn insert_tasks(&mut self, tasks: &[&Task]) {
+    pub fn insert_tasks(&mut self, tasks: impl IntoIterator<Item = impl Into<Arc<Task>>>) {
+        let tasks: Vec<Arc<Task>> = tasks.into_iter().map(Into::into).collect();
+        self.index_metadata(&tasks);
         self.bulk(rows(tasks), &format!("INSERT INTO tasks ({ROW}) SELECT {ROW} FROM given"));
-        self.index_metadata(tasks);
     }
 
     /// Writes tasks that are known and locked, over what was known of them.
-    pub fn update_tasks(&mut self, tasks: &[&Task]) {
+    pub fn update_tasks(&mut self, tasks: impl IntoIterator<Item = impl Into<Arc<Task>>>) {
+        let tasks: Vec<Arc<Task>> = tasks.into_iter().map(Into::into).collect();
+        self.index_metadata(&tasks);
         // An insert that always conflicts: an update could not name the columns of both sides alike.
         let sets: Vec<String> = ROW
             .split(',')
@@ -97,7 +101,6 @@ impl Tx {
             sets.join(", ")
         );
         self.bulk(rows(tasks), &sql);
-        self.index_metadata(tasks);
     }
 
     /// One task, where it is there for the caller.
@@ -179,9 +182,9 @@ impl Tx {
     }
 
     /// Keeps by which metadata tasks are found.
-    fn index_metadata(&mut self, tasks: &[&Task]) {
+    fn index_metadata(&mut self, tasks: &[Arc<Task>]) {
         let pairs =
-            || tasks.iter().flat_map(|task| task.metadata.iter().map(move |(key, value)| (*task, pair(key, value))));
+            || tasks.iter().flat_map(|task| task.metadata.iter().map(move |(key, value)| (task, pair(key, value))));
         let given = Given::rows(pairs().count())
             .text("source", pairs().map(|(task, _)| task.source.clone()))
             .text("pair", pairs().map(|(_, pair)| indexed(&pair)))
@@ -223,32 +226,39 @@ fn indexed(pair: &str) -> String {
     pair.chars().take(INDEXED_CHARS).collect()
 }
 
-/// The rows of `tasks`, column by column.
-fn rows(tasks: &[&Task]) -> Given {
-    let each = || tasks.iter().copied();
-    let event = |id: &Option<EventId>| id.as_ref().map(|id| id.as_str().to_owned());
-    Given::rows(tasks.len())
-        .text("key", each().map(|t| t.key.as_str().to_owned()))
-        .text("source", each().map(|t| t.source.clone()))
-        .text("task_id", each().map(|t| t.task_id.clone()))
-        .text("provider", each().map(|t| t.provider.clone()))
-        .text("status", each().map(|t| t.status.as_str().to_owned()))
-        .text("model", each().map(|t| t.model.clone()))
-        .int("progress", each().map(|t| t.progress.map(i64::from)))
-        .text("outputs", each().map(|t| json(&t.outputs)))
-        .text("error", each().map(|t| t.error.as_ref().and_then(json)))
-        .text("usage", each().map(|t| t.usage.as_ref().and_then(json)))
-        .time("created_at", each().map(|t| t.created_at))
-        .time("completed_at", each().map(|t| t.completed_at))
-        .text("observed_via", each().map(|t| t.observed_via.as_str().to_owned()))
-        .int("confirmed", each().map(|t| i64::from(t.confirmed)))
-        .text("metadata", each().map(|t| json(&t.metadata)))
-        .int("metadata_origin", each().map(|t| t.metadata_origin as i64))
-        .int("first_seen_at", each().map(|t| t.first_seen_at.0))
-        .int("updated_at", each().map(|t| t.updated_at.0))
-        .text("processing_event", each().map(|t| event(&t.processing_event)))
-        .text("terminal_event", each().map(|t| event(&t.terminal_event)))
-        .text("conflict_event", each().map(|t| event(&t.conflict_event)))
+/// The rows of `tasks`.
+fn rows(tasks: Vec<Arc<Task>>) -> Given {
+    const INTS: [&str; 7] =
+        ["progress", "created_at", "completed_at", "confirmed", "metadata_origin", "first_seen_at", "updated_at"];
+    let columns: Vec<_> = ROW.split(',').map(str::trim).map(|name| (name, Kind::of(name, &INTS))).collect();
+    Given::of(&columns, tasks, |task, cells| {
+        fn event(id: &Option<EventId>) -> Cell<'_> {
+            Cell::text(id.as_ref().map(EventId::as_str))
+        }
+        cells.extend([
+            Cell::text(task.key.as_str()),
+            Cell::text(task.source.as_str()),
+            Cell::text(task.task_id.as_str()),
+            Cell::text(task.provider.as_str()),
+            Cell::text(task.status.as_str()),
+            Cell::text(task.model.as_deref()),
+            Cell::int(task.progress.map(i64::from)),
+            Cell::made(json(&task.outputs)),
+            Cell::made(task.error.as_ref().and_then(json)),
+            Cell::made(task.usage.as_ref().and_then(json)),
+            Cell::time(task.created_at),
+            Cell::time(task.completed_at),
+            Cell::text(task.observed_via.as_str()),
+            Cell::int(i64::from(task.confirmed)),
+            Cell::made(json(&task.metadata)),
+            Cell::int(task.metadata_origin as i64),
+            Cell::time(task.first_seen_at),
+            Cell::time(task.updated_at),
+            event(&task.processing_event),
+            event(&task.terminal_event),
+            event(&task.conflict_event),
+        ]);
+    })
 }
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> Option<String> {

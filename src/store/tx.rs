@@ -2,14 +2,13 @@
 
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, Database, Encode, IntoArguments, Postgres, Sqlite, Type};
 
 use super::given::Given;
 use super::log::Handed;
 use super::row::{Row, Value};
 use super::writer::{PostgresTx, SqliteTx};
-use super::{Error, Result};
+use super::{Error, Result, thread};
 
 /// A transaction. Dropped without [`Tx::commit`], it never was.
 pub struct Tx {
@@ -49,10 +48,7 @@ impl Tx {
     /// As the database gives them; nothing was done then.
     pub async fn hand_over(mut self) -> Result<Handed> {
         match self.on {
-            On::Sqlite(SqliteTx::Write(writing)) => {
-                let (text, arguments) = script(self.waiting)?;
-                writing.commit(&text, arguments).await
-            }
+            On::Sqlite(SqliteTx::Write(writing)) => writing.commit(self.waiting).await,
             On::Sqlite(SqliteTx::Read(tx)) => Ok(tx.commit().await.map(|()| Handed::durable())?),
             On::Postgres(PostgresTx::Idle(pool)) => {
                 if !self.waiting.is_empty() {
@@ -90,35 +86,33 @@ impl Tx {
     /// Runs a statement; gives how many rows it changed.
     pub(super) async fn execute(&mut self, sql: impl Into<String>, values: Vec<Value>) -> Result<u64> {
         self.flush().await?;
+        let sql = sql.into();
         Ok(match &mut self.on {
-            On::Sqlite(tx) => {
-                // On its own: what `BEGIN` is said to have changed would be counted too.
-                let begin = tx.prefix();
-                if !begin.is_empty() {
-                    sqlx::query(begin).execute(&mut **tx).await?;
-                }
-                bound::<Sqlite>(sql.into(), values)?.execute(&mut **tx).await?.rows_affected()
+            On::Sqlite(SqliteTx::Write(writing)) => {
+                writing.run(move |connection| thread::execute(connection, &sql, &values)).await?
             }
-            On::Postgres(tx) => {
-                bound::<Postgres>(sql.into(), values)?.execute(tx.begun().await?).await?.rows_affected()
-            }
+            On::Sqlite(SqliteTx::Read(tx)) => bound::<Sqlite>(sql, values)?.execute(&mut **tx).await?.rows_affected(),
+            On::Postgres(tx) => bound::<Postgres>(sql, values)?.execute(tx.begun().await?).await?.rows_affected(),
         })
     }
 
     /// Runs a query; gives its rows.
     pub(super) async fn fetch(&mut self, sql: impl Into<String>, values: Vec<Value>) -> Result<Vec<Row>> {
         self.flush().await?;
+        let sql = sql.into();
         Ok(match &mut self.on {
-            On::Sqlite(tx) => {
-                let text = [tx.prefix(), &sql.into()].concat();
-                bound::<Sqlite>(text, values)?.fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
+            On::Sqlite(SqliteTx::Write(writing)) => {
+                let rows = writing.run(move |connection| thread::fetch(connection, &sql, &values)).await?;
+                rows.into_iter().map(Row::Own).collect()
             }
-            On::Postgres(tx) => bound::<Postgres>(sql.into(), values)?
-                .fetch_all(tx.begun().await?)
-                .await?
-                .into_iter()
-                .map(Row::Postgres)
-                .collect(),
+            On::Sqlite(SqliteTx::Read(tx)) => {
+                let rows = bound::<Sqlite>(sql, values)?.fetch_all(&mut **tx).await?;
+                rows.into_iter().map(Row::Sqlite).collect()
+            }
+            On::Postgres(tx) => {
+                let rows = bound::<Postgres>(sql, values)?.fetch_all(tx.begun().await?).await?;
+                rows.into_iter().map(Row::Postgres).collect()
+            }
         })
     }
 
@@ -131,16 +125,17 @@ impl Tx {
     /// is wrong with it shows itself then, or at the commit. Of what others do that wait with it, it may
     /// see nothing, and must not change the same rows.
     pub(super) fn bulk(&mut self, given: Given, sql: &str) {
-        if !given.is_empty() {
+        if given.count() > 0 {
             self.waiting.push((given, sql.to_owned()));
         }
     }
 
-    /// Runs a query over the rows `given`; gives the rows of the answer, in no particular order.
-    pub(super) async fn bulk_fetch(&mut self, mut given: Given, sql: &str) -> Result<Vec<Row>> {
+    /// Runs a query over the rows `given`; gives the rows of the answer, in no particular order. What it says of one row
+    /// must not hang on the others: SQLite is asked for one after the other where it may be written to.
+    pub(super) async fn bulk_fetch(&mut self, given: Given, sql: &str) -> Result<Vec<Row>> {
         self.flush().await?;
         let mut answer = Vec::new();
-        if given.is_empty() {
+        if given.count() == 0 {
             return Ok(answer);
         }
         match &mut self.on {
@@ -149,11 +144,15 @@ impl Tx {
                 let query = sqlx::query_with(AssertSqlSafe(text), arguments);
                 answer.extend(query.fetch_all(tx.begun().await?).await?.into_iter().map(Row::Postgres));
             }
-            On::Sqlite(tx) => {
-                while !given.is_bound() {
-                    let mut arguments = SqliteArguments::default();
-                    let text = format!("{}WITH {} {sql}", tx.prefix(), given.bind(&mut arguments)?);
-                    let query = sqlx::query_with(AssertSqlSafe(text), arguments);
+            On::Sqlite(SqliteTx::Write(writing)) => {
+                let sql = sql.to_owned();
+                let rows = writing.run(move |connection| thread::ask(connection, &given, &sql)).await?;
+                answer.extend(rows.into_iter().map(Row::Own));
+            }
+            On::Sqlite(SqliteTx::Read(tx)) => {
+                for some in given.in_values() {
+                    let (values, arguments) = some?;
+                    let query = sqlx::query_with(AssertSqlSafe(format!("WITH {values} {sql}")), arguments);
                     answer.extend(query.fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite));
                 }
             }
@@ -180,11 +179,8 @@ impl Tx {
         }
         let waiting = std::mem::take(&mut self.waiting);
         match &mut self.on {
-            On::Sqlite(tx) => {
-                let (text, arguments) = script(waiting)?;
-                let text = [tx.prefix(), &text].concat();
-                sqlx::query_with(AssertSqlSafe(text), arguments).execute(&mut **tx).await?;
-            }
+            On::Sqlite(SqliteTx::Write(writing)) => writing.write(waiting).await?,
+            On::Sqlite(SqliteTx::Read(_)) => return Err(Error::Unusable("this transaction only reads".into())),
             On::Postgres(tx) => {
                 let (text, arguments) = together(waiting)?;
                 sqlx::query_with(AssertSqlSafe(text), arguments).execute(tx.begun().await?).await?;
@@ -192,18 +188,6 @@ impl Tx {
         }
         Ok(())
     }
-}
-
-/// Writes as one text for SQLite.
-fn script(writes: Vec<(Given, String)>) -> Result<(String, SqliteArguments)> {
-    let mut text = String::new();
-    let mut arguments = SqliteArguments::default();
-    for (mut given, sql) in writes {
-        while !given.is_bound() {
-            text.push_str(&format!("WITH {} {sql};", given.bind(&mut arguments)?));
-        }
-    }
-    Ok((text, arguments))
 }
 
 /// A query over given rows for PostgreSQL.
@@ -245,5 +229,5 @@ where
 }
 
 pub(super) fn cannot_bind(error: sqlx::error::BoxDynError) -> Error {
-    Error::Content(sqlx::Error::Encode(error))
+    Error::Content(sqlx::Error::Encode(error).into())
 }

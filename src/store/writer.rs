@@ -1,45 +1,44 @@
 //! The connections that write, and transactions on them that begin only when they have to.
 //!
-//! SQLite has one, without a pool: a pool would test the connection after each use and fetch it back
-//! through a task of its own. Each such hand-over wakes a thread, and at one sync for many callbacks that
-//! is what costs. For the same reason `BEGIN` travels with the first statement, and on PostgreSQL, where
-//! it would be a round trip, it is left out before a single statement.
+//! SQLite has one, without a pool, on a thread of its own (see [`super::thread`]). `BEGIN` travels with the first
+//! statement and `COMMIT` with the last ones; on PostgreSQL, where `BEGIN` would be a round trip, it is left out before a
+//! single statement.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection};
+use rusqlite::Connection;
+use sqlx::{PgConnection, PgPool, Postgres, Sqlite};
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
+use super::given::Given;
 use super::log::{Handed, Log};
+use super::thread::{self, Thread};
 use super::{ACQUIRE_TIMEOUT, Error, Result};
 
 /// The connection that writes; nobody has it after [`Writer::close`].
 #[derive(Clone, Debug)]
 pub struct Writer {
-    connection: Arc<Mutex<Option<SqliteConnection>>>,
+    thread: Arc<Mutex<Option<Thread>>>,
     log: Log,
 }
 
 impl Writer {
-    pub(super) fn new(connection: SqliteConnection, log: Log) -> Self {
-        Self { connection: Arc::new(Mutex::new(Some(connection))), log }
+    pub(super) fn new(thread: Thread, log: Log) -> Self {
+        Self { thread: Arc::new(Mutex::new(Some(thread))), log }
     }
 
     /// Waits for the connection; what is done with it is one transaction.
     pub(super) async fn begin(&self) -> Result<SqliteTx> {
-        let lock = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.connection).lock_owned()).await;
-        let lock = lock.map_err(|_| Error::Unavailable(sqlx::Error::PoolTimedOut))?;
-        let connection = OwnedMutexGuard::try_map(lock, Option::as_mut);
-        let connection = connection.map_err(|_| Error::Unavailable(sqlx::Error::PoolClosed))?;
-        Ok(SqliteTx::Write(Writing { connection: Some(connection), log: self.log.clone(), begun: false }))
+        let lock = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.thread).lock_owned()).await;
+        let lock = lock.map_err(|_| Error::busy())?;
+        let thread = OwnedMutexGuard::try_map(lock, Option::as_mut);
+        let thread = thread.map_err(|_| Error::Unavailable(sqlx::Error::PoolClosed.into()))?;
+        Ok(SqliteTx::Write(Writing { thread, log: self.log.clone(), begun: false }))
     }
 
     pub(super) async fn close(&self) {
-        if let Some(connection) = self.connection.lock().await.take() {
-            // What is committed is synced; an error here leaves the log to the next start.
-            let _ = connection.close().await;
+        if let Some(thread) = self.thread.lock().await.take() {
+            thread.close().await;
         }
     }
 }
@@ -54,72 +53,62 @@ pub enum SqliteTx {
 
 /// The connection that writes, in hand.
 pub struct Writing {
-    connection: Option<OwnedMappedMutexGuard<Option<SqliteConnection>, SqliteConnection>>,
+    thread: OwnedMappedMutexGuard<Option<Thread>, Thread>,
     log: Log,
     begun: bool,
 }
 
-impl SqliteTx {
-    /// What must stand before the next statement for it to be in the transaction: `BEGIN` travels with
-    /// the first one.
-    pub(super) fn prefix(&mut self) -> &'static str {
-        match self {
-            Self::Write(writing) if !writing.begun => {
-                writing.begun = true;
-                "BEGIN IMMEDIATE;"
-            }
-            Self::Write(_) | Self::Read(_) => "",
-        }
-    }
-}
-
 impl Writing {
-    /// Runs the last statements and commits, in one hand-over. The sync is on its way then, and the
-    /// connection free for the next transaction.
-    pub(super) async fn commit(mut self, text: &str, arguments: SqliteArguments) -> Result<Handed> {
-        let text = match (self.begun, text.is_empty()) {
-            (false, true) => return Ok(Handed::durable()),
-            (false, false) => ["BEGIN IMMEDIATE;", text, "COMMIT"].concat(),
-            (true, _) => [text, "COMMIT"].concat(),
+    /// Does this with the connection, in the transaction, which begins now if it has not.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn run<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let begins = !std::mem::replace(&mut self.begun, true);
+        let work = move |connection: &Connection| {
+            if begins {
+                thread::execute(connection, "BEGIN IMMEDIATE", &[])?;
+            }
+            work(connection)
         };
-        self.begun = true;
-        if let Some(connection) = &mut self.connection {
-            sqlx::query_with(AssertSqlSafe(text), arguments).execute(&mut **connection).await?;
+        self.thread.run(work).await
+    }
+
+    /// Runs these writes.
+    pub(super) async fn write(&mut self, writes: Vec<(Given, String)>) -> Result<()> {
+        self.run(move |connection| write_all(connection, &writes)).await
+    }
+
+    /// Runs the last writes and commits. The sync is on its way then, and the connection free for the next
+    /// transaction.
+    pub(super) async fn commit(mut self, writes: Vec<(Given, String)>) -> Result<Handed> {
+        if !self.begun && writes.is_empty() {
+            return Ok(Handed::durable());
         }
+        let work = move |connection: &Connection| {
+            write_all(connection, &writes)?;
+            thread::execute(connection, "COMMIT", &[])
+        };
+        self.run(work).await?;
         self.begun = false;
         Ok(self.log.sync())
     }
 }
 
-impl Deref for SqliteTx {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        match self {
-            Self::Read(tx) => tx,
-            Self::Write(writing) => writing.connection.as_ref().expect("it is taken only when dropped"),
-        }
-    }
-}
-
-impl DerefMut for SqliteTx {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        match self {
-            Self::Read(tx) => tx,
-            Self::Write(writing) => writing.connection.as_mut().expect("it is taken only when dropped"),
-        }
-    }
+fn write_all(connection: &Connection, writes: &[(Given, String)]) -> rusqlite::Result<()> {
+    writes.iter().try_for_each(|(given, sql)| thread::write(connection, given, sql))
 }
 
 impl Drop for Writing {
     /// Rolls back what was not committed, before anybody else has the connection.
     fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take().filter(|_| self.begun) else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
+        if self.begun {
             // Where `BEGIN` itself failed there is nothing to roll back, and that is the error here.
-            let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
-        });
+            self.thread.begin(|connection| drop(thread::execute(connection, "ROLLBACK", &[])));
+        }
     }
 }
 
@@ -142,7 +131,7 @@ impl PostgresTx {
         }
         match self {
             Self::Begun(tx) => Ok(tx),
-            Self::Idle(_) => Err(Error::Unavailable(sqlx::Error::PoolClosed)),
+            Self::Idle(_) => Err(Error::Unavailable(sqlx::Error::PoolClosed.into())),
         }
     }
 }

@@ -51,9 +51,9 @@ async fn seeded(database: &Database, many: i64) -> Store {
         })
         .collect();
     let mut tx = store.write().await.unwrap();
-    tx.insert_tasks(&made.iter().map(|(task, _)| task).collect::<Vec<_>>());
-    tx.insert_events(made.iter().map(|(_, event)| event));
-    tx.insert_deliveries(&deliveries, START);
+    tx.insert_tasks(made.iter().map(|(task, _)| task.clone()));
+    tx.insert_events(made.iter().map(|(_, event)| event.clone()));
+    tx.insert_deliveries(deliveries, START);
     tx.commit().await.unwrap();
     store
 }

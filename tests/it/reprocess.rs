@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callboard::domain::callback::{CallbackOutcome, fingerprint};
+use callboard::domain::callback::{CallbackOutcome, Content};
 use callboard::domain::id::CallbackId;
 use callboard::store::NewCallback;
 use reqwest::Method;
@@ -31,21 +31,19 @@ async fn kept(app: &TestApp, id: &str) -> Value {
 /// A callback that an adapter of old did not understand, and today's does.
 async fn not_understood(app: &TestApp, body: &str, query: &str) -> String {
     let id = CallbackId::new(app.now());
+    let (headers, remote) = ("[[\"x-a\",\"b\"]]".into(), Some("192.0.2.7".into()));
+    let content = Content::new(query.into(), headers, body.to_owned().into(), remote);
     let callback = NewCallback {
         id: id.clone(),
         source: "evolink".into(),
         task_id: None,
-        fingerprint: fingerprint(query, body.as_bytes()),
         outcome: CallbackOutcome::Quarantined,
         detail: Some("no `id`".into()),
         trust: "unsigned",
         event_id: None,
         tasks: None,
         received_at: app.now(),
-        remote: Some("192.0.2.7".into()),
-        query: query.into(),
-        headers: "[[\"x-a\",\"b\"]]".into(),
-        body: body.as_bytes().to_vec(),
+        content: Arc::new(content),
         is_first: false,
     };
     let mut tx = app.services.store.write().await.unwrap();

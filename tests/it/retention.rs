@@ -18,7 +18,7 @@ use sqlx::Connection;
 
 use super::sink::{Reply, Sink};
 use super::stats::roll_all;
-use super::store::{callback, ended};
+use super::store::{callback, content, ended};
 use super::store_watches::{id, save, watch};
 use crate::app::{Database, Db, START, TestApp, both, webhook};
 
@@ -56,21 +56,21 @@ pub(crate) async fn task(app: &TestApp, source: &str, task_id: &str) -> Value {
 }
 
 /// Writes tasks that ended at `at`, each with its event, one callback of this body, and deliveries with attempts.
-pub(crate) async fn write(store: &Store, tasks: &[String], at: Timestamp, body: &[u8], deliveries: usize) {
+pub(crate) async fn write(store: &Store, tasks: &[String], at: Timestamp, body: &'static [u8], deliveries: usize) {
     for tasks in tasks.chunks(250) {
         let all: Vec<_> = tasks.iter().map(|task_id| ended(task_id, Status::Completed, at)).collect();
         let mut tx = store.write().await.unwrap();
-        tx.insert_tasks(&all.iter().map(|(task, _)| task).collect::<Vec<_>>());
-        tx.insert_events(all.iter().map(|(_, event)| event));
+        tx.insert_tasks(all.iter().map(|(task, _)| task.clone()));
+        tx.insert_events(all.iter().map(|(_, event)| event.clone()));
         let callbacks = tasks.iter().map(|task_id| {
             let mut kept = callback(task_id, CallbackOutcome::Accepted, at);
-            kept.body = body.to_vec();
+            kept.content = content(task_id.as_bytes(), body);
             kept
         });
         tx.keep_callbacks(callbacks.collect()).await.unwrap();
         let told =
             all.iter().flat_map(|(_, event)| (0..deliveries).map(|n| delivery(&event.id, &format!("to-{n}"), at)));
-        tx.insert_deliveries(&told.collect::<Vec<_>>(), at);
+        tx.insert_deliveries(told, at);
         tx.commit().await.unwrap();
     }
 }
@@ -197,7 +197,7 @@ both! {
         let mut tx = store.write().await.unwrap();
         save(&mut tx, &[(id("evolink", "watched"), watch(true, None))]);
         let mut both = callback("over", CallbackOutcome::Accepted, START);
-        (both.fingerprint, both.tasks) = (b"both".to_vec(), Some(r#"[{"task_id":"over"},{"task_id":"watched"}]"#.to_owned()));
+        (both.content, both.tasks) = (content(b"both", b""), Some(r#"[{"task_id":"over"},{"task_id":"watched"}]"#.to_owned()));
         tx.keep_callbacks(vec![both]).await.unwrap();
         tx.commit().await.unwrap();
         roll_all(&app).await;
@@ -251,7 +251,7 @@ both! {
             ))
             .await;
         let mut tx = app.services.store.write().await.unwrap();
-        tx.insert_deliveries(&[delivery(&id, "backend", START)], START);
+        tx.insert_deliveries([delivery(&id, "backend", START)], START);
         tx.commit().await.unwrap();
         roll_all(&app).await;
         app.advance(days(366));
@@ -269,7 +269,7 @@ both! {
         let ids = app.database.texts("SELECT id FROM callbacks ORDER BY task_id").await;
         let forward = |id: &str| NewDelivery { url: Some("https://example.com".into()), ..delivery(&EventId::stored(id.to_owned()), "@forward:example.com", START) };
         let mut tx = app.services.store.write().await.unwrap();
-        tx.insert_deliveries(&[forward(&ids[0][0]), forward(&ids[1][0])], START);
+        tx.insert_deliveries([forward(&ids[0][0]), forward(&ids[1][0])], START);
         tx.commit().await.unwrap();
         let done = format!("UPDATE deliveries SET status = 'delivered', due_at = NULL, finished_at = 1 WHERE event_id = '{}'", ids[0][0]);
         app.database.execute(&done).await;
@@ -287,7 +287,7 @@ both! {
         let first = EventId::stored(app.database.texts("SELECT min(id) FROM events").await[0][0].clone());
         let many: Vec<_> = (0..1500).map(|n| delivery(&first, &format!("replay-{n}"), START)).collect();
         let mut tx = app.services.store.write().await.unwrap();
-        tx.insert_deliveries(&many, START);
+        tx.insert_deliveries(many, START);
         tx.commit().await.unwrap();
         deliver_all(&app.database).await;
         roll_all(&app).await;
@@ -350,7 +350,7 @@ both! {
         // A replay that is made while its event goes, as another instance may make one.
         let gone = delivery(&EventId::new(START), "backend", START);
         let mut tx = app.services.store.write().await.unwrap();
-        tx.insert_deliveries(&[gone], START);
+        tx.insert_deliveries([gone], START);
         tx.commit().await.unwrap();
         app.evolink("t", "completed").await.expect(200);
         assert_eq!(app.tick_all().await, 1);

@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use callboard::store::{On, SQLITE_VERSION_MIN, lock_sqlite};
+use callboard::store::{On, SQLITE_VERSION_MIN, SqliteTx, lock_sqlite};
+use rusqlite::types::Value;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::app::{Database, Db, START, both};
@@ -192,9 +193,15 @@ both! {
         };
         for (question, answer) in expected {
             let given = match tx.on() {
-                On::Sqlite(tx) => {
-                    let row = sqlx::query(AssertSqlSafe(*question)).fetch_one(&mut **tx).await.unwrap();
-                    row.try_get::<String, _>(0).unwrap_or_else(|_| row.get::<i64, _>(0).to_string())
+                On::Sqlite(SqliteTx::Read(_)) => panic!("it is the one that writes"),
+                On::Sqlite(SqliteTx::Write(tx)) => {
+                    let question = *question;
+                    let value = tx.run(move |connection| connection.query_row(question, [], |row| row.get(0)));
+                    match value.await.unwrap() {
+                        Value::Text(text) => text,
+                        Value::Integer(number) => number.to_string(),
+                        other => panic!("{other:?}"),
+                    }
                 }
                 On::Postgres(tx) => {
                     let row = sqlx::query(AssertSqlSafe(*question)).fetch_one(tx.begun().await.unwrap()).await;

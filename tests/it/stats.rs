@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::scene::{Scene, plan};
-use super::store::callback;
+use super::store::{callback, content};
 use crate::app::{Db, START, TestApp, both};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -57,8 +57,8 @@ fn told(task_id: &str, model: &str, via: Via, at: Timestamp, began: i64, ended: 
 
 async fn write(store: &Store, events: &[(Task, Event)]) {
     let mut tx = store.write().await.unwrap();
-    tx.insert_tasks(&events.iter().map(|(task, _)| task).collect::<Vec<_>>());
-    tx.insert_events(events.iter().map(|(_, event)| event));
+    tx.insert_tasks(events.iter().map(|(task, _)| task.clone()));
+    tx.insert_events(events.iter().map(|(_, event)| event.clone()));
     tx.commit().await.unwrap();
 }
 
@@ -116,7 +116,7 @@ both! {
         let mut tx = app.services.store.write().await.unwrap();
         for at in [confirmed.at.0 - 2000, confirmed.at.0 + 60_000] {
             let mut kept = callback("t1", CallbackOutcome::Accepted, Timestamp(at));
-            (kept.event_id, kept.fingerprint) = (Some(confirmed.id.clone()), at.to_be_bytes().to_vec());
+            (kept.event_id, kept.content) = (Some(confirmed.id.clone()), content(&at.to_be_bytes(), b""));
             tx.keep_callbacks(vec![kept]).await.unwrap();
         }
         tx.commit().await.unwrap();

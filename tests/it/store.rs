@@ -1,9 +1,11 @@
 //! Every method of the store's `Tx`, on both databases.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use callboard::domain::access::Scope;
-use callboard::domain::callback::CallbackOutcome;
+use bytes::Bytes;
+use callboard::domain::callback::{CallbackOutcome, Content};
 use callboard::domain::clock::Timestamp;
 use callboard::domain::delivery::{DeliveryStatus, Settlement};
 use callboard::domain::destination::{Destination, Settings};
@@ -33,22 +35,23 @@ pub(crate) fn later(seconds: u64) -> Timestamp {
     START.after(Duration::from_secs(seconds))
 }
 
+pub(crate) fn content(fingerprint: &[u8], body: &'static [u8]) -> Arc<Content> {
+    let content = Content::new("a=1".into(), "[]".into(), Bytes::from_static(body), Some("192.0.2.1".into()));
+    Arc::new(Content { fingerprint: fingerprint.to_vec(), ..content })
+}
+
 pub(crate) fn callback(task_id: &str, outcome: CallbackOutcome, at: Timestamp) -> NewCallback {
     NewCallback {
         id: CallbackId::new(at),
         source: "evolink".into(),
         task_id: Some(task_id.into()),
-        fingerprint: task_id.as_bytes().to_vec(),
         outcome,
         detail: None,
         trust: "unsigned",
         event_id: None,
         tasks: None,
         received_at: at,
-        remote: Some("192.0.2.1".into()),
-        query: "a=1".into(),
-        headers: "[]".into(),
-        body: vec![0, 255, b'\''],
+        content: content(task_id.as_bytes(), &[0, 255, b'\'']),
         is_first: false,
     }
 }
@@ -112,9 +115,9 @@ fn settled(delivery_id: &str, lease: i64, settlement: Settlement) -> Settled {
 async fn told(store: &Store, task_id: &str, destinations: &[&str]) -> Event {
     let (_, event) = ended(task_id, Status::Completed, START);
     let mut tx = store.write().await.unwrap();
-    tx.insert_events(std::iter::once(&event));
+    tx.insert_events([event.clone()]);
     let deliveries: Vec<_> = destinations.iter().map(|name| delivery(&event, name, None)).collect();
-    tx.insert_deliveries(&deliveries, START);
+    tx.insert_deliveries(deliveries, START);
     tx.commit().await.unwrap();
     event
 }
@@ -158,7 +161,7 @@ both! {
         for id in ["t", "u"] {
             let (task, _) = ended(id, Status::Completed, START);
             let mut tx = store.write().await.unwrap();
-            tx.insert_tasks(&[&task]);
+            tx.insert_tasks([task.clone()]);
             handed.push(tx.hand_over().await.unwrap());
         }
         for each in handed {
@@ -174,12 +177,12 @@ both! {
         let (task, _) = ended("t", Status::Completed, START);
         let (other, _) = ended("u", Status::Failed, later(1));
         let mut tx = store.write().await.unwrap();
-        tx.insert_tasks(&[&task, &other]);
+        tx.insert_tasks([task.clone(), other.clone()]);
         let changed = Task { progress: None, updated_at: later(9), ..task.clone() };
         let ids = ["t", "u", "v"].map(|id| ("evolink".to_owned(), id.to_owned()));
         let locked = tx.lock_tasks(ids.to_vec()).await.unwrap();
-        assert_eq!((locked.len(), &locked[&ids[0]].task, &locked[&ids[0]].watch), (2, &task, &None));
-        tx.update_tasks(&[&changed]);
+        assert_eq!((locked.len(), &*locked[&ids[0]].task, &locked[&ids[0]].watch), (2, &task, &None));
+        tx.update_tasks([changed.clone()]);
         tx.commit().await.unwrap();
 
         let mut tx = store.read().await.unwrap();
@@ -210,7 +213,7 @@ both! {
         let made: Vec<Event> = (0..300).map(|n| ended(&format!("t{n}"), Status::Completed, START).1).collect();
         let (_, failed) = ended("other", Status::Failed, later(5));
         let mut tx = store.write().await.unwrap();
-        tx.insert_events(made.iter().chain([&failed]));
+        tx.insert_events(made.iter().chain([&failed]).cloned());
         tx.commit().await.unwrap();
         assert_eq!(database.texts("SELECT id FROM events ORDER BY seq").await[7], [made[7].id.to_string()]);
 
@@ -236,7 +239,7 @@ both! {
         let mut tx = store.write().await.unwrap();
         let second_end = ended("t3", Status::Failed, START).1;
         let refused = {
-            tx.insert_events(std::iter::once(&second_end));
+            tx.insert_events([second_end.clone()]);
             tx.flush().await.unwrap_err()
         };
         assert!(matches!(refused, Error::Content(_)) && refused.is_taken(), "{refused:?}");
@@ -248,7 +251,7 @@ both! {
         let event = told(&store, "t", &["a", "a", "b"]).await;
         let mut tx = store.write().await.unwrap();
         let replay = ReplayId::new(START);
-        tx.insert_deliveries(&[delivery(&event, "a", Some(replay.clone()))], later(5));
+        tx.insert_deliveries([delivery(&event, "a", Some(replay.clone()))], later(5));
         let mut first = tx.told(std::slice::from_ref(&event.id)).await.unwrap();
         first.sort();
         assert_eq!(first, [(event.id.to_string(), "a".to_owned()), (event.id.to_string(), "b".to_owned())]);
@@ -299,8 +302,8 @@ both! {
         let store = database.store().await;
         let (task, _) = ended("t", Status::Completed, START);
         let mut tx = store.write().await.unwrap();
-        tx.insert_tasks(&[&task]);
-        tx.insert_tasks(&[&task]);
+        tx.insert_tasks([task.clone()]);
+        tx.insert_tasks([task.clone()]);
         assert!(tx.commit().await.unwrap_err().is_taken());
         assert_eq!(store.read().await.unwrap().task(&Scope::All, "evolink", "t").await.unwrap(), None);
     }
@@ -346,7 +349,7 @@ both! {
         assert_eq!((states[0].failing_since, states[0].failures), (None, 0));
 
         // Disabling held what was pending; what comes now is written as held.
-        tx.insert_deliveries(&[delivery(&event, "a", Some(ReplayId::new(START)))], later(5));
+        tx.insert_deliveries([delivery(&event, "a", Some(ReplayId::new(START)))], later(5));
         assert!(tx.backlog().await.unwrap().is_empty());
         assert_eq!(tx.enable("a", true, later(6)).await.unwrap(), 2);
         assert_eq!(tx.backlog().await.unwrap(), [("a".into(), later(6))]);

@@ -6,7 +6,7 @@ use callboard::domain::event::Event;
 use callboard::domain::id::PollId;
 use callboard::domain::task::{Status, Task};
 use callboard::domain::watch::Watch;
-use callboard::store::{Activity, NewPoll, On, Store, TaskId, Tx};
+use callboard::store::{Activity, NewPoll, On, SqliteTx, Store, TaskId, Tx, Writing};
 use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +33,7 @@ async fn filled(database: &Database) -> Store {
         (0..MANY).map(|n| (id("evolink", &format!("t{n}")), watch(n % 2 == 0, Some(later(n as u64))))).collect();
     let polls: Vec<NewPoll> = (0..MANY).map(|n| poll(&format!("t{n}"), START)).collect();
     let mut tx = store.write().await.unwrap();
-    tx.insert_tasks(&tasks.iter().collect::<Vec<_>>());
+    tx.insert_tasks(tasks.iter().cloned());
     save(&mut tx, &watches);
     tx.insert_polls(&polls);
     tx.commit().await.unwrap();
@@ -51,15 +51,20 @@ async fn rows_read(tx: &mut Tx) -> i64 {
     sqlx::query(AssertSqlSafe(sql)).fetch_one(on.begun().await.unwrap()).await.unwrap().get(0)
 }
 
+fn writing(tx: &mut Tx) -> &mut Writing {
+    let On::Sqlite(SqliteTx::Write(writing)) = tx.on() else { panic!("of SQLite only") };
+    writing
+}
+
 /// Counts the steps of SQLite's machine.
 async fn count_steps(tx: &mut Tx) -> Arc<AtomicU64> {
     let steps = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&steps);
-    let On::Sqlite(on) = tx.on() else { panic!("of SQLite only") };
-    on.lock_handle().await.unwrap().set_progress_handler(1, move || {
+    let count = move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        true
-    });
+        false
+    };
+    writing(tx).run(move |connection| connection.progress_handler(1, Some(count))).await.unwrap();
     steps
 }
 
@@ -144,8 +149,8 @@ both! {
             (0..MANY).map(|n| ended(&format!("u{n}"), Status::Completed, at(n))).unzip();
         let heard = (0..MANY).map(|n| callback(&format!("u{n}"), CallbackOutcome::Accepted, at(n))).collect();
         let mut tx = store.write().await.unwrap();
-        tx.insert_tasks(&tasks.iter().collect::<Vec<_>>());
-        tx.insert_events(events.iter());
+        tx.insert_tasks(tasks.iter().cloned());
+        tx.insert_events(events.iter().cloned());
         tx.keep_callbacks(heard).await.unwrap();
         tx.commit().await.unwrap();
         if db == Db::Postgres {
@@ -181,8 +186,7 @@ both! {
         match db {
             Db::Sqlite => {
                 let steps = count_steps(&mut tx).await;
-                let On::Sqlite(on) = tx.on() else { panic!() };
-                sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut **on).await.unwrap();
+                writing(&mut tx).run(move |connection| connection.query_row(sql, [], |_| Ok(()))).await.unwrap();
                 assert!(steps.load(Ordering::Relaxed) > STEPS_MAX);
             }
             Db::Postgres => {

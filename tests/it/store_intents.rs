@@ -140,7 +140,7 @@ both! {
             replay_id: None,
             url: Some("https://client.example.com/done".into()),
         };
-        tx.insert_deliveries(&[forward.clone(), NewDelivery { id: DeliveryId::new(START), ..forward }], START);
+        tx.insert_deliveries([forward.clone(), NewDelivery { id: DeliveryId::new(START), ..forward }], START);
         tx.commit().await.unwrap();
         let mut tx = store.read().await.unwrap();
         let rows = tx.forwards(vec![callback.to_string(), "pol_none".into()]).await.unwrap();

@@ -39,7 +39,7 @@ async fn filled(database: &Database, store: &Store) -> Vec<Event> {
         })
         .collect();
     let mut tx = store.write().await.unwrap();
-    tx.insert_events(events.iter());
+    tx.insert_events(events.iter().cloned());
     tx.commit().await.unwrap();
     for (name, at) in [("ops", later(100)), ("ads", later(101))] {
         let id = EventId::new(at);
@@ -148,7 +148,7 @@ both! {
         let mut tx = store.write().await.unwrap();
         let made: Vec<NewDelivery> =
             events.iter().flat_map(|event| [delivery(event, "a", None), delivery(event, "b", None)]).collect();
-        tx.insert_deliveries(&made, START);
+        tx.insert_deliveries(made, START);
         tx.commit().await.unwrap();
         database
             .execute(
@@ -195,7 +195,7 @@ both! {
         let events = filled(&database, &store).await;
         let replay_id = ReplayId::new(later(1000));
         let mut tx = store.write().await.unwrap();
-        tx.insert_deliveries(&[delivery(&events[0], "a", Some(replay_id.clone())), delivery(&events[1], "a", None)], START);
+        tx.insert_deliveries([delivery(&events[0], "a", Some(replay_id.clone())), delivery(&events[1], "a", None)], START);
         tx.commit().await.unwrap();
         let ids: Vec<String> = [events[0].id.to_string(), events[1].id.to_string(), "evt_none".into()].to_vec();
         let mut tx = store.read().await.unwrap();

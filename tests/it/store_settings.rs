@@ -45,8 +45,8 @@ async fn told(store: &Store, task: &str, destinations: &[&str]) {
         url: None,
     };
     let mut tx = store.write().await.unwrap();
-    tx.insert_events(std::iter::once(&event));
-    tx.insert_deliveries(&destinations.iter().map(made).collect::<Vec<_>>(), START);
+    tx.insert_events([event.clone()]);
+    tx.insert_deliveries(destinations.iter().map(made), START);
     tx.commit().await.unwrap();
 }
 

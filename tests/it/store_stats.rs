@@ -76,7 +76,7 @@ both! {
         let events = [0, 1].map(|n| ended(&format!("t{n}"), Status::Completed, later(n)).1);
         for event in &events {
             let mut tx = store.write().await.unwrap();
-            tx.insert_events(std::iter::once(event));
+            tx.insert_events([event.clone()]);
             tx.commit().await.unwrap();
         }
         let [first, second] = events.map(|event| event.id.to_string());

@@ -17,7 +17,7 @@ async fn after(store: &Store, cursor: Option<EventCursor>, limit: usize) -> Vec<
 
 async fn commit(store: &Store, events: &[Event]) {
     let mut tx = store.write().await.unwrap();
-    tx.insert_events(events.iter());
+    tx.insert_events(events.iter().cloned());
     tx.commit().await.unwrap();
 }
 
@@ -125,10 +125,10 @@ both! {
                 for n in 0..EACH {
                     let pair = [event(&format!("{writer}-{n}-a")), event(&format!("{writer}-{n}-b"))];
                     let mut tx = store.write().await.unwrap();
-                    tx.insert_events(pair[..1].iter());
+                    tx.insert_events(pair[..1].iter().cloned());
                     tx.flush().await.unwrap();
                     tokio::task::yield_now().await;
-                    tx.insert_events(pair[1..].iter());
+                    tx.insert_events(pair[1..].iter().cloned());
                     tx.commit().await.unwrap();
                     made.extend(pair.map(|event| event.id.to_string()));
                 }

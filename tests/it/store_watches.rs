@@ -121,7 +121,7 @@ both! {
         let mut first = watch(true, Some(later(7)));
         first.hear(&Observation::new("t", Status::Failed), None, End::Open, START);
         let mut tx = store.write().await.unwrap();
-        tx.insert_tasks(&[&task]);
+        tx.insert_tasks([task.clone()]);
         save(&mut tx, &[(id("evolink", "t"), first.clone())]);
         tx.commit().await.unwrap();
         assert_eq!(locked(&store, "t").await, Some(first.clone()));

@@ -78,7 +78,7 @@ impl Story {
     fn note(&mut self, turn: Turn) -> CallbackOutcome {
         if let Some(tell) = turn.tell {
             self.told.push(tell.kind.as_str());
-            let task = &mut self.followed.as_mut().unwrap().task;
+            let task = self.followed.as_mut().unwrap().task_mut();
             task.note_event(tell.kind, EventId::new(START));
         }
         let outcome = turn.outcome;
@@ -134,7 +134,7 @@ impl Story {
             let turn = followed.passed(&plan, now);
             if let Some(tell) = turn.tell {
                 self.told.push(tell.kind.as_str());
-                followed.task.note_event(tell.kind, EventId::new(START));
+                followed.task_mut().note_event(tell.kind, EventId::new(START));
             }
             self.last = Some(turn);
         }
