@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::known::calls_back;
 use super::{Done, Failure, console, load};
 use crate::app::{house, open_store, safe};
 use crate::config::{Env, nearest};
@@ -12,6 +11,7 @@ use crate::domain::clock::SystemClock;
 use crate::domain::task::Metadata;
 use crate::flow::receive::callback_path;
 use crate::flow::roster::LiveRoster;
+use crate::providers::api::calls_back;
 
 /// Print the callback URL to put into a generation request.
 #[derive(clap::Args)]

@@ -56,15 +56,22 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     let roster = services.roster.now();
     let filters = ["outcome", "source", "task_id"];
     let query = Query::read(request.query_string(), "callbacks", &filters, &roster.url_key)?;
-    let filter = CallbackFilter {
+    let page = services.store.read().await?.callbacks(&caller.scope(&roster), &filter(&query)?).await?;
+    Ok(list::answer(&page, "callbacks", &roster.url_key, view::callback))
+}
+
+/// Which callbacks a query asks for.
+///
+/// # Errors
+/// [`Problem::Invalid`] for a value that is none.
+pub(in crate::http) fn filter(query: &Query) -> Result<CallbackFilter, Problem> {
+    Ok(CallbackFilter {
         outcome: query.word("outcome", CallbackOutcome::parse, &CallbackOutcome::ALL.map(CallbackOutcome::as_str))?,
         source: query.text("source"),
         task_id: query.text("task_id"),
         before: query.before.clone(),
         limit: query.limit,
-    };
-    let page = services.store.read().await?.callbacks(&caller.scope(&roster), &filter).await?;
-    Ok(list::answer(&page, "callbacks", &roster.url_key, view::callback))
+    })
 }
 
 /// Show a callback with its bytes

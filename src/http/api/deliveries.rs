@@ -38,15 +38,22 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     let roster = services.roster.now();
     let filters = ["status", "destination", "event_id"];
     let query = Query::read(request.query_string(), "deliveries", &filters, &roster.url_key)?;
-    let filter = DeliveryFilter {
+    let page = services.store.read().await?.deliveries(&caller.scope(&roster), &filter(&query)?).await?;
+    Ok(list::answer(&page, "deliveries", &roster.url_key, view::delivery))
+}
+
+/// Which deliveries a query asks for.
+///
+/// # Errors
+/// [`Problem::Invalid`] for a value that is none.
+pub(in crate::http) fn filter(query: &Query) -> Result<DeliveryFilter, Problem> {
+    Ok(DeliveryFilter {
         status: query.word("status", DeliveryStatus::parse, &DeliveryStatus::ALL.map(DeliveryStatus::as_str))?,
         destination: query.text("destination"),
         event_id: query.text("event_id"),
         before: query.before.clone(),
         limit: query.limit,
-    };
-    let page = services.store.read().await?.deliveries(&caller.scope(&roster), &filter).await?;
-    Ok(list::answer(&page, "deliveries", &roster.url_key, view::delivery))
+    })
 }
 
 /// Show a delivery with its attempts

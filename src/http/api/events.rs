@@ -62,7 +62,16 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     let roster = services.roster.now();
     let filters = ["type", "source", "task_id", "since", "until"];
     let query = Query::read(request.query_string(), "events", &filters, &roster.url_key)?;
-    let filter = EventFilter {
+    let page = services.store.read().await?.events(&caller.scope(&roster), &filter(&query)?).await?;
+    Ok(list::answer(&page, "events", &roster.url_key, |row| view::event(&row.body)))
+}
+
+/// Which events a query asks for.
+///
+/// # Errors
+/// [`Problem::Invalid`] for a value that is none.
+pub(in crate::http) fn filter(query: &Query) -> Result<EventFilter, Problem> {
+    Ok(EventFilter {
         kind: query.word("type", EventType::parse, &EventType::ALL.map(EventType::as_str))?,
         source: query.text("source"),
         task_id: query.text("task_id"),
@@ -70,9 +79,7 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
         until: query.time("until")?,
         before: query.before.clone(),
         limit: query.limit,
-    };
-    let page = services.store.read().await?.events(&caller.scope(&roster), &filter).await?;
-    Ok(list::answer(&page, "events", &roster.url_key, |row| view::event(&row.body)))
+    })
 }
 
 /// Show an event with its deliveries

@@ -10,7 +10,7 @@ pub(super) mod deliveries;
 pub(super) mod destinations;
 pub(super) mod events;
 pub(super) mod keys;
-mod list;
+pub(super) mod list;
 mod post;
 pub(super) mod replays;
 pub(super) mod sources;

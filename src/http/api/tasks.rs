@@ -53,7 +53,16 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     let roster = services.roster.now();
     let filters = ["source", "status", "model", "since", "until", "metadata."];
     let query = Query::read(request.query_string(), "tasks", &filters, &roster.url_key)?;
-    let filter = TaskFilter {
+    let page = services.store.read().await?.tasks(&caller.scope(&roster), &filter(&query)?).await?;
+    Ok(list::answer(&page, "tasks", &roster.url_key, view::task))
+}
+
+/// Which tasks a query asks for.
+///
+/// # Errors
+/// [`Problem::Invalid`] for a value that is none.
+pub(in crate::http) fn filter(query: &Query) -> Result<TaskFilter, Problem> {
+    Ok(TaskFilter {
         source: query.text("source"),
         status: query.word("status", Status::parse, &Status::ALL.map(Status::as_str))?,
         model: query.text("model"),
@@ -62,9 +71,7 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
         metadata: query.with_prefix("metadata."),
         before: query.before.clone(),
         limit: query.limit,
-    };
-    let page = services.store.read().await?.tasks(&caller.scope(&roster), &filter).await?;
-    Ok(list::answer(&page, "tasks", &roster.url_key, view::task))
+    })
 }
 
 /// Show a task with its timeline

@@ -1,0 +1,184 @@
+// What moves on the pages. Everything but the live events works without it.
+'use strict';
+
+const language = document.documentElement.lang;
+const one = (selector, within = document) => within.querySelector(selector);
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+// Times: how long ago, kept up to date, and the exact moment in the reader's zone on hover.
+const ages = new Intl.RelativeTimeFormat(language, { style: 'narrow', numeric: 'always' });
+const exact = new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'long' });
+const UNITS = [['day', 86400], ['hour', 3600], ['minute', 60], ['second', 1]];
+
+function tellTime(element) {
+  const at = new Date(element.dateTime);
+  const seconds = Math.trunc((at - Date.now()) / 1000);
+  const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? UNITS[3];
+  const count = Math.trunc(seconds / length);
+  const said = ages.format(Object.is(count, 0) ? -0 : count, unit);
+  if (element.textContent !== said) element.textContent = said;
+  if (!element.dataset.told) {
+    element.title = `${exact.format(at)} (${element.dateTime})`;
+    element.dataset.told = 'yes';
+  }
+}
+
+function tellTimes() {
+  all('time[datetime]').forEach(tellTime);
+}
+
+// Copying: whatever has `data-copy` gets a button; a value given there is copied instead of the text.
+function addCopy(element) {
+  const button = document.createElement('button');
+  button.type = 'button';
+  button.className = 'copy above';
+  button.textContent = document.body.dataset.copy;
+  button.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(element.dataset.copy || element.textContent);
+    button.textContent = document.body.dataset.copied;
+    setTimeout(() => { button.textContent = document.body.dataset.copy; }, 1500);
+  });
+  if (element.parentElement.tagName === 'PRE') element.parentElement.append(button);
+  else element.after(button);
+}
+
+// Media: shown in a dialog, and loaded only then.
+function play(link) {
+  const dialog = document.createElement('dialog');
+  const kind = link.dataset.play;
+  const media = document.createElement(kind === 'image' ? 'img' : kind);
+  if (kind === 'image') media.alt = '';
+  else { media.controls = true; media.autoplay = true; }
+  media.referrerPolicy = 'no-referrer';
+  media.src = link.href;
+  dialog.setAttribute('aria-label', link.getAttribute('aria-label'));
+  dialog.append(media);
+  dialog.addEventListener('click', () => dialog.close());
+  dialog.addEventListener('close', () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+// A form that says `data-confirm` asks first, with what it will do; a link or a button may open a dialog by its id.
+document.addEventListener('submit', (event) => {
+  const said = event.target.dataset.confirm;
+  if (said && !window.confirm(said)) event.preventDefault();
+});
+document.addEventListener('click', (event) => {
+  const link = event.target.closest('[data-play]');
+  if (link) { event.preventDefault(); play(link); return; }
+  const opener = event.target.closest('[data-open]');
+  if (opener) document.getElementById(opener.dataset.open)?.showModal();
+});
+
+// Filters: what is chosen is looked up at once.
+document.addEventListener('change', (event) => {
+  if (event.target.matches('.filters select')) event.target.form.requestSubmit();
+});
+// What was left empty is no part of the address.
+document.addEventListener('formdata', (event) => {
+  if (!event.target.matches('.filters')) return;
+  for (const [name, value] of [...event.formData]) if (value === '') event.formData.delete(name);
+});
+
+// Live events.
+const LINES_MAX = 200;
+
+function follow(body) {
+  const state = one('#live');
+  const button = one('#pause');
+  const said = state.dataset;
+  let waiting = [];
+  let isPaused = new URLSearchParams(location.search).has('paused');
+  let isOpen = false;
+  const stream = new EventSource(body.dataset.stream);
+
+  function show() {
+    const many = waiting.length > LINES_MAX ? `${LINES_MAX}+` : waiting.length;
+    state.classList.toggle('is-on', isOpen && !isPaused);
+    if (stream.readyState === EventSource.CLOSED) state.textContent = said.ended;
+    else if (!isOpen) state.textContent = said.lost;
+    else if (!isPaused) state.textContent = said.live;
+    else state.textContent = waiting.length ? said.waiting.replace('{}', many) : said.paused;
+    button.textContent = isPaused ? button.dataset.goOn : button.dataset.pause;
+  }
+
+  function put(html) {
+    const template = document.createElement('template');
+    template.innerHTML = html;
+    const line = template.content.firstElementChild;
+    if (!line || document.getElementById(line.id)) return;
+    line.classList.add('is-new');
+    all('time', line).forEach(tellTime);
+    body.prepend(line);
+    while (body.rows.length > LINES_MAX) body.lastElementChild.remove();
+    one('#rows').classList.remove('is-empty');
+    one('#empty')?.remove();
+  }
+
+  function pause() {
+    isPaused = !isPaused;
+    const address = new URL(location.href);
+    if (isPaused) address.searchParams.set('paused', '1');
+    else address.searchParams.delete('paused');
+    history.replaceState(null, '', address);
+    if (!isPaused && waiting.length > LINES_MAX) { location.reload(); return; }
+    if (!isPaused) waiting.forEach(put);
+    waiting = isPaused ? waiting : [];
+    show();
+  }
+
+  stream.addEventListener('line', (event) => {
+    if (!isPaused) put(event.data);
+    else if (waiting.length <= LINES_MAX) waiting.push(event.data);
+    if (isPaused) show();
+  });
+  stream.addEventListener('open', () => { isOpen = true; show(); });
+  stream.addEventListener('error', () => { isOpen = false; show(); });
+  stream.addEventListener('ended', () => { stream.close(); isOpen = false; show(); });
+  addEventListener('pagehide', () => stream.close());
+  button.hidden = false;
+  button.addEventListener('click', pause);
+  show();
+}
+
+// Keyboard: rows by j and k, places by g and a letter, the list of all by ?.
+let here = -1;
+let isGoing = false;
+
+function move(step) {
+  const rows = all('.rows tbody tr');
+  if (!rows.length) return;
+  rows[here]?.classList.remove('is-here');
+  here = Math.min(Math.max(here + step, 0), rows.length - 1);
+  rows[here].classList.add('is-here');
+  rows[here].scrollIntoView({ block: 'nearest' });
+  one('a.row', rows[here])?.focus({ preventScroll: true });
+}
+
+const SHORTCUTS = {
+  '?': () => one('#shortcuts')?.showModal(),
+  '/': () => one('[data-search]')?.focus(),
+  j: () => move(1),
+  k: () => move(-1),
+  p: () => one('#pause')?.click(),
+  g: () => { isGoing = true; setTimeout(() => { isGoing = false; }, 1500); },
+};
+
+document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || one('dialog[open]')) return;
+  if (event.target.closest('input, textarea, select')) {
+    if (event.key === 'Escape') event.target.blur();
+    return;
+  }
+  const place = isGoing && one(`[data-go="${CSS.escape(event.key)}"]`);
+  isGoing = false;
+  if (place) { location.href = place.href; return; }
+  const shortcut = Object.hasOwn(SHORTCUTS, event.key) && SHORTCUTS[event.key];
+  if (shortcut) { event.preventDefault(); shortcut(); }
+});
+
+tellTimes();
+setInterval(tellTimes, 5000);
+all('[data-copy]').filter((element) => element !== document.body).forEach(addCopy);
+all('[data-stream]').forEach(follow);

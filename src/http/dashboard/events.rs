@@ -1,0 +1,70 @@
+//! Events: live on the first page, and each on its own.
+
+use actix_web::http::StatusCode;
+use askama::Template;
+
+use super::super::api::{events, list};
+use super::line::{Line, Search};
+use super::query::Asked;
+use super::visit::{Frame, Here, Visit, html};
+use super::{Page, live};
+use crate::domain::event::EventType;
+use crate::store::{EventFilter, EventRow, Page as Rows};
+
+/// So many are looked through for what no index knows: a model, or metadata.
+const LOOKED_AT: usize = 1000;
+/// What the first page can be filtered by, and whether it stands still.
+const FILTERS: [&str; 7] = ["type", "source", "since", "until", "model", "q", "paused"];
+
+/// The events, as they happen.
+#[derive(Template)]
+#[template(path = "events.html")]
+struct Events {
+    frame: Frame,
+    asked: Asked,
+    lines: Vec<Line>,
+    kinds: Vec<&'static str>,
+    sources: Vec<String>,
+    older: Option<String>,
+    /// Where they go on as they happen; not from an older page.
+    live: Option<String>,
+    /// The command that makes a first event.
+    example: Option<String>,
+}
+
+/// Shows the events.
+pub(super) async fn list(visit: &Visit) -> Page {
+    let asked = visit.asked("events", &FILTERS)?;
+    let search = Search::of(asked.query.text("model"), asked.query.text("q").as_deref());
+    let filter = events::filter(&asked.query)?;
+    let (lines, next) = found(visit, filter, &search).await?;
+    let page = Events {
+        frame: visit.frame(Here::Events),
+        older: next.map(|id| asked.from(&list::seal(&id, "events", &visit.roster.url_key))),
+        live: asked.is_newest().then(|| live::address(&asked, visit.now)),
+        kinds: EventType::ALL.map(EventType::as_str).to_vec(),
+        sources: visit.sources(),
+        example: visit.example(),
+        asked,
+        lines,
+    };
+    Ok(html(StatusCode::OK, &page))
+}
+
+/// A page of what is found, and the id after which the next one begins.
+async fn found(
+    visit: &Visit,
+    filter: EventFilter,
+    search: &Search,
+) -> Result<(Vec<Line>, Option<String>), crate::store::Error> {
+    let shown = filter.limit;
+    let limit = if search.is_deep() { LOOKED_AT } else { shown };
+    let filter = EventFilter { task_id: search.task_id().map(str::to_owned), limit, ..filter };
+    let Rows { items, next } = visit.services.store.read().await?.events(&visit.scope, &filter).await?;
+    let line = |row: &EventRow| Line::of(&row.id, row.kind, row.at, &row.body, visit.now);
+    let mut lines: Vec<Line> = items.iter().map(line).filter(|line| search.finds(line)).collect();
+    let more = lines.len() > shown;
+    lines.truncate(shown);
+    let next = if more { lines.last().map(|line| line.id.clone()) } else { next };
+    Ok((lines, next))
+}

@@ -1,0 +1,80 @@
+//! The dashboard: pages over the same store and rights as the API. A page is one handler here, one template in
+//! `templates/`, and its texts in `text/`.
+
+use actix_web::web::{self, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse, guard};
+
+use super::problem::Problem;
+use super::{Services, get, safe};
+use crate::domain::access::Right;
+
+mod assets;
+mod attempts;
+mod carriage;
+mod cookie;
+mod events;
+mod form;
+mod line;
+mod live;
+mod look;
+mod origin;
+mod media;
+mod parts;
+mod query;
+mod session;
+mod sign_in;
+mod text;
+mod visit;
+
+pub use attempts::Attempts;
+
+/// What a page is answered with; a problem is shown within the page's frame.
+type Page = Result<HttpResponse, Problem>;
+
+/// Writes down each page once: as it is served, and as data, so that a test can hold each against who may see it.
+///
+/// A `page` is shown to a visitor whose key has the right. A `deed` changes something: it is done only for a form of our
+/// own pages, which [`form`] has seen to before the handler is called.
+macro_rules! pages {
+    ($($kind:ident $right:ident $path:literal => $handler:path;)*) => {
+        /// Every page: the method that it takes, the right that it needs, and its path.
+        pub const PAGES: &[(&str, Right, &str)] = &[$((pages!(@method $kind), Right::$right, $path)),*];
+
+        fn each_page(config: &mut web::ServiceConfig) {
+            config$(.service(pages!(@service $kind $right $path $handler)))*;
+        }
+    };
+    (@method page) => { "GET" };
+    (@method deed) => { "POST" };
+    (@service page $right:ident $path:literal $handler:path) => {
+        get($path).wrap(safe()).to(async |request: HttpRequest, services: Data<Services>| {
+            visit::show(request, services, Right::$right, $handler).await
+        })
+    };
+    (@service deed $right:ident $path:literal $handler:path) => {
+        post($path).wrap(safe()).to(async |request: HttpRequest, services: Data<Services>, payload: Payload| {
+            visit::act(request, services, payload, Right::$right, $handler).await
+        })
+    };
+}
+
+pages! {
+    page Read "/" => events::list;
+    page Read "/ui/live" => live::follow;
+    deed Read "/ui/sign-out" => sign_in::sign_out;
+}
+
+/// What only changes something.
+fn post(path: &'static str) -> actix_web::Resource {
+    web::resource(path).guard(guard::Post())
+}
+
+/// Every route of the dashboard: the pages, and what is there for who is not signed in.
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(get("/ui/sign-in").wrap(safe()).to(sign_in::page))
+        .service(post("/ui/sign-in").wrap(safe()).to(sign_in::sign_in))
+        .service(post("/ui/look").wrap(safe()).to(look::choose))
+        .service(get("/ui/assets/{version}/{name}").wrap(safe()).to(assets::give));
+    each_page(config);
+}
