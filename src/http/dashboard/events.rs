@@ -41,7 +41,7 @@ pub(super) async fn list(visit: &Visit) -> Page {
     let page = Events {
         frame: visit.frame(Here::Events),
         older: next.map(|id| asked.from(&list::seal(&id, "events", &visit.roster.url_key))),
-        live: asked.is_newest().then(|| live::address(&asked, visit.now)),
+        live: asked.is_newest().then(|| live::address(&asked, lines.first().map(|line| line.id.as_str()), visit.now)),
         kinds: EventType::ALL.map(EventType::as_str).to_vec(),
         sources: visit.sources(),
         example: visit.example(),

@@ -21,13 +21,16 @@ use crate::store::TailRow;
 const ENDED: &str = "event: ended\ndata: \n\n";
 
 /// Where the events of a page go on that was made at this moment.
-pub(super) fn address(asked: &Asked, now: Timestamp) -> String {
+///
+/// What was committed while the page was on its way comes twice then, and none is left out.
+pub(super) fn address(asked: &Asked, newest: Option<&str>, now: Timestamp) -> String {
     let mut pairs: Vec<(String, String)> = url::form_urlencoded::parse(asked.filters().as_bytes())
         .filter(|(name, _)| !["since", "until"].contains(&name.as_ref()))
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
-    // What was committed while the page was on its way comes twice, and none is left out.
-    pairs.push(("last_event_id".to_owned(), EventId::first_of(now).to_string()));
+    // The newest that is found may be old, and much may have come since that is not looked for.
+    let last = newest.filter(|_| !asked.is_filtered()).map_or_else(|| EventId::first_of(now).to_string(), str::to_owned);
+    pairs.push(("last_event_id".to_owned(), last));
     format!("/ui/live?{}", url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
 }
 

@@ -201,7 +201,6 @@ fn to_sign_in(request: &HttpRequest) -> HttpResponse {
 
 /// Which place of the navigation a page belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "each is the place of that name")]
 pub(super) enum Here {
     Events,
     Tasks,

@@ -83,6 +83,7 @@ document.addEventListener('formdata', (event) => {
 
 // Live events.
 const LINES_MAX = 200;
+const PAGE = 50;
 
 function follow(body) {
   const state = one('#live');
@@ -108,9 +109,12 @@ function follow(body) {
     template.innerHTML = html;
     const line = template.content.firstElementChild;
     if (!line || document.getElementById(line.id)) return;
+    // Ids sort by time. What is older than a whole page belongs to the next one.
+    const older = [...body.rows].find((row) => row.id < line.id);
+    if (!older && body.rows.length >= PAGE) return;
     line.classList.add('is-new');
     all('time', line).forEach(tellTime);
-    body.prepend(line);
+    body.insertBefore(line, older ?? null);
     while (body.rows.length > LINES_MAX) body.lastElementChild.remove();
     one('#rows').classList.remove('is-empty');
     one('#empty')?.remove();
