@@ -1,7 +1,7 @@
 //! Destinations: made, changed, removed, tested, enabled; their secrets changed.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
 use super::Answer;
 use super::list::{invalid, part};
-use super::post::{Change, Fields, Posted, settings};
+use super::post::{Change, Changed, Fields, Wanted, settings};
 use super::view::Page;
 use crate::channels::{CHANNELS, Channel, FieldKind, channel};
 use crate::config::value::name as check_name;
@@ -70,8 +70,8 @@ fn find<'a>(roster: &'a Roster, caller: &Caller, name: &str) -> Result<&'a Targe
 #[utoipa::path(post, path = "/destinations", security(("key" = ["manage"])), request_body = shape::NewDestination, responses(
     (status = 201, description = "It is made", body = shape::MadeDestination),
 ))]
-pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+pub(in crate::http) async fn create(services: Data<Services>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, mut fields| {
         let roster = &change.roster;
         let head = read_head(&mut fields, roster, &change.scope)?;
         let (destination, made) = read(&mut fields, head, &Settings::new(), &services)?;
@@ -111,13 +111,8 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
     (status = 200, description = "It is changed", body = shape::MadeDestination),
     (status = 409, description = "It is declared in the file: change it there"),
 ))]
-pub(super) async fn update(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+pub(in crate::http) async fn update(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, mut fields| {
         let before = &changeable(change, &name)?.destination;
         for (field, is) in [("name", &before.name), ("team", &before.team), ("channel", &before.channel)] {
             fields.unchanged(field, is)?;
@@ -143,13 +138,8 @@ pub(super) async fn update(
     (status = 204, description = "It is gone"),
     (status = 409, description = "It is declared in the file: change it there"),
 ))]
-pub(super) async fn delete(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+pub(in crate::http) async fn delete(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, fields| {
         fields.end(&[])?;
         let team = match changeable(change, &name) {
             Ok(target) => target.destination.team.clone(),
@@ -195,13 +185,8 @@ pub(in crate::http) struct NewSecret<'a> {
     (status = 201, description = "It is made", body = NewSecret),
     (status = 409, description = "The file declares its secret, or its channel does not sign"),
 ))]
-pub(super) async fn rotate(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+pub(in crate::http) async fn rotate(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, fields| {
         fields.end(&[])?;
         let target = find(&change.roster, &change.caller, &name)?;
         let destination = &target.destination;
@@ -351,9 +336,8 @@ pub(in crate::http) struct Tried<'a> {
 #[utoipa::path(post, path = "/destinations/{name}/test", security(("key" = ["manage"])), request_body = Nothing, responses(
     (status = 200, description = "It was tried; `outcome` says how it went", body = Tried),
 ))]
-pub(super) async fn test(services: Data<Services>, request: HttpRequest, name: Path<String>, body: Payload) -> Answer {
-    let caller = auth::caller(&request, &services, Right::Manage).await?;
-    let posted = Posted::read(&services, &request, body, &caller).await?;
+pub(in crate::http) async fn test(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    let (caller, posted) = wanted.read(&services, Right::Manage).await?;
     posted.fields()?.end(&[])?;
     let roster = services.roster.now();
     let target = find(&roster, &caller, &name)?;
@@ -383,13 +367,8 @@ pub(super) async fn test(services: Data<Services>, request: HttpRequest, name: P
 #[utoipa::path(post, path = "/destinations/{name}/enable", security(("key" = ["manage"])), request_body = asked::Enabling, responses(
     (status = 200, description = "It is enabled", body = Enabled),
 ))]
-pub(super) async fn enable(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+pub(in crate::http) async fn enable(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, mut fields| {
         let held = fields.text("held")?;
         fields.end(&["held"])?;
         let target = find(&change.roster, &change.caller, &name)?;
