@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::super::problem::Problem;
 use super::super::Services;
 use super::super::auth::{self, Caller};
+use super::super::problem::Problem;
 use super::list::{self, Query};
 use super::post::{Changed, Wanted, once};
 use super::view::{DeliveryView, Page, TriedView};

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::super::Services;
@@ -17,6 +17,7 @@ use super::view::Page;
 use crate::channels::{CHANNELS, Channel, FieldKind, channel};
 use crate::config::value::name as check_name;
 use crate::domain::access::{Right, Scope};
+use crate::domain::delivery::Report;
 use crate::domain::destination::{CONCURRENCY_MAX, Destination, Settings};
 use crate::domain::pace::Rate;
 use crate::domain::signature::new_secret;
@@ -169,6 +170,45 @@ fn changeable<'a>(change: &'a Change, name: &str) -> Result<&'a Target, Problem>
         return Err(Problem::Conflict(format!("the destination `{name}` is declared in the file: change it there")));
     }
     Ok(target)
+}
+
+/// Sends a test to a destination as it would be made, or as `before` would be changed to; nothing of it is kept.
+///
+/// # Errors
+/// Those of making or changing it.
+pub(in crate::http) async fn rehearse(
+    services: &Services,
+    caller: &Caller,
+    before: Option<&str>,
+    fields: Map<String, Value>,
+) -> Result<Report, Problem> {
+    let (roster, now) = (services.roster.now(), services.clock.now());
+    let mut fields = Fields::of(fields);
+    let (head, is) = match before {
+        None => (read_head(&mut fields, &roster, &caller.scope(&roster))?, Settings::new()),
+        Some(name) => {
+            let is = &find(&roster, caller, name)?.destination;
+            let channel = channel(&is.channel).ok_or(NO_DESTINATION)?;
+            ((is.name.clone(), is.team.clone(), channel), is.settings.clone())
+        }
+    };
+    let (mut destination, made) = read(&mut fields, head, &is, services)?;
+    fields.end(&known(made))?;
+    if made.signs() && !destination.settings.contains_key("secret") {
+        let purpose = ("destination", destination.name.as_str());
+        let kept = services.store.read().await?.kept_secrets(services.roster.safe(), purpose, now).await?;
+        // That of a new one is made when it is kept; here it must only be signed.
+        let secret = kept.first().filter(|_| before.is_some()).map_or_else(new_secret, |kept| kept.secret.clone());
+        destination.settings.insert("secret".into(), json!(secret.expose()));
+    }
+    let sender = made.parse(&destination.settings, services.roster.house());
+    let sender = sender.map_err(|wrong| invalid(wrong.field, wrong.problem))?;
+    let report = probe(&*sender, services.delivery().timeout, now).await;
+    let mut tx = services.store.write().await?;
+    let detail = json!({"outcome": report.outcome.as_str(), "kept": false});
+    tx.audit(&caller.actor().for_team(&destination.team), "destination.test", &destination.name, Some(detail), now);
+    tx.commit().await?;
+    Ok(report)
 }
 
 /// A secret that was just made.
@@ -345,7 +385,7 @@ pub(in crate::http) async fn test(services: Data<Services>, name: Path<String>, 
         return Ok(kept);
     }
     let now = services.clock.now();
-    let report = probe(target, services.delivery().timeout, now).await;
+    let report = probe(&*target.sender, services.delivery().timeout, now).await;
     let tried = Tried {
         destination: &name,
         outcome: report.outcome.as_str(),

@@ -219,12 +219,7 @@ impl Posted {
     }
 
     /// Its answer, kept where it has a key.
-    pub(super) async fn keep(
-        &self,
-        tx: &mut Tx,
-        services: &Services,
-        (status, value): (StatusCode, Value),
-    ) -> Changed {
+    pub(super) async fn keep(&self, tx: &mut Tx, services: &Services, (status, value): (StatusCode, Value)) -> Changed {
         let text = if value.is_null() { String::new() } else { value.to_string() };
         if let Some(key) = &self.key {
             let sealed = key.seal.seal(&Secret::new(text.as_str()), &key.name).unwrap_or_default();
@@ -271,6 +266,11 @@ fn hash(parts: &[&[u8]]) -> String {
 pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
+    /// These.
+    pub(super) fn of(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+
     fn read(body: &[u8]) -> Result<Self, Problem> {
         if body.trim_ascii().is_empty() {
             return Ok(Self(Map::new()));

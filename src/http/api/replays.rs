@@ -163,16 +163,15 @@ pub(in crate::http) async fn create(services: Data<Services>, wanted: Wanted) ->
         (replay.events_total, replay.is_exact) = (planned.events, planned.is_exact);
         Ok(if only_planned { (None, planned) } else { (Some(replay), planned) })
     };
-    let made =
-        once_prepared(&services, wanted, Right::Manage, prepare, async |caller, tx, (replay, planned)| {
-            let Some(replay) = replay else { return Ok((StatusCode::OK, json!(Planned::of(planned)))) };
-            let now = services.clock.now();
-            tx.insert_replay(&replay, now).await?;
-            tx.audit(&caller.actor(), "replay.create", replay.id.as_str(), None, now);
-            let row = tx.replay(&Scope::All, replay.id.as_str()).await?.ok_or(NO_REPLAY)?;
-            Ok((StatusCode::ACCEPTED, json!(Shown::of(&row))))
-        })
-        .await?;
+    let made = once_prepared(&services, wanted, Right::Manage, prepare, async |caller, tx, (replay, planned)| {
+        let Some(replay) = replay else { return Ok((StatusCode::OK, json!(Planned::of(planned)))) };
+        let now = services.clock.now();
+        tx.insert_replay(&replay, now).await?;
+        tx.audit(&caller.actor(), "replay.create", replay.id.as_str(), None, now);
+        let row = tx.replay(&Scope::All, replay.id.as_str()).await?.ok_or(NO_REPLAY)?;
+        Ok((StatusCode::ACCEPTED, json!(Shown::of(&row))))
+    })
+    .await?;
     services.replays.notify_one();
     Ok(made)
 }

@@ -400,7 +400,11 @@ fn not_of_the_file(active: &ActiveSource) -> Result<(), Problem> {
     (status = 204, description = "It is gone"),
     (status = 409, description = "It is the last one, or the file declares it"),
 ))]
-pub(in crate::http) async fn retire_token(services: Data<Services>, path: Path<(String, String)>, wanted: Wanted) -> Changed {
+pub(in crate::http) async fn retire_token(
+    services: Data<Services>,
+    path: Path<(String, String)>,
+    wanted: Wanted,
+) -> Changed {
     let (name, id) = path.into_inner();
     settings(&services, wanted, Right::Administer, async |change, tx, fields| {
         fields.end(&[])?;

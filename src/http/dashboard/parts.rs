@@ -50,12 +50,31 @@ fn relative(t: &Texts, at: Timestamp, now: Timestamp) -> String {
 /// What a word means for who reads it.
 fn tone(word: &str) -> &'static str {
     match word.strip_prefix("task.").unwrap_or(word) {
-        "completed" | "delivered" | "accepted" | "destination.recovered" | "signed_body" => "good",
-        "failed" | "dead" | "rejected" | "conflict" | "disputed" | "delivery.dead" | "destination.disabled" | "gone" => {
-            "bad"
+        "completed"
+        | "delivered"
+        | "accepted"
+        | "destination.recovered"
+        | "signed_body"
+        | "well"
+        | "enabled"
+        | "holds"
+        | "done" => "good",
+        "failed"
+        | "dead"
+        | "rejected"
+        | "conflict"
+        | "disputed"
+        | "delivery.dead"
+        | "destination.disabled"
+        | "gone"
+        | "disabled"
+        | "refused"
+        | "unreadable"
+        | "failing" => "bad",
+        "overdue" | "held" | "quarantined" | "throttled" | "source.silent" | "interrupted" | "silent" | "paused" => {
+            "warn"
         }
-        "overdue" | "held" | "quarantined" | "throttled" | "source.silent" | "interrupted" => "warn",
-        "processing" | "pending" => "busy",
+        "processing" | "pending" | "running" => "busy",
         _ => "calm",
     }
 }
@@ -63,6 +82,11 @@ fn tone(word: &str) -> &'static str {
 /// The address of a task's page.
 pub(super) fn task_path(source: &str, task_id: &str) -> String {
     format!("/ui/tasks/{}/{}", encoded(source), encoded(task_id))
+}
+
+/// The path with these parts.
+pub(super) fn path(parts: &[&str]) -> String {
+    parts.iter().fold(String::new(), |path, part| format!("{path}/{}", encoded(part)))
 }
 
 /// A text as one part of a path.
@@ -92,7 +116,10 @@ mod tests {
         assert_eq!(relative(english, at(7200), now), "in 2h");
         assert_eq!(relative(chinese, at(-86_400 * 3), now), "3天前");
         let when = When { at: now, said: "now".into() };
-        assert_eq!(when.to_string(), r#"<time datetime="2026-04-01T00:00:00Z" title="2026-04-01T00:00:00Z">now</time>"#);
+        assert_eq!(
+            when.to_string(),
+            r#"<time datetime="2026-04-01T00:00:00Z" title="2026-04-01T00:00:00Z">now</time>"#
+        );
     }
 
     #[test]

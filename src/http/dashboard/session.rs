@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 
+use super::super::Services;
 use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
-use super::super::Services;
 use super::carriage::Carriage;
 use super::cookie;
 use crate::domain::clock::Timestamp;
@@ -21,6 +21,7 @@ pub(super) const LASTS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// A session that holds, and whose it is.
+#[derive(Clone)]
 pub(super) struct Session {
     /// Who signed in.
     pub(super) caller: Caller,

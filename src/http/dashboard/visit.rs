@@ -11,9 +11,11 @@ use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
-use super::super::auth::Caller;
 use super::super::Services;
+use super::super::api::post::Wanted;
+use super::super::auth::Caller;
 use super::super::problem::{Code, Problem};
 use super::carriage::Carriage;
 use super::form::Form;
@@ -36,6 +38,7 @@ const NOTICE_LASTS: Duration = Duration::from_secs(60);
 const NOTICE_MAX: usize = 2000;
 
 /// Somebody who is signed in, looking at one page.
+#[derive(Clone)]
 pub(super) struct Visit {
     /// What the handlers work with.
     pub(super) services: Data<Services>,
@@ -82,7 +85,12 @@ impl Visit {
             team: self.caller.team.clone(),
             form_token: self.session.form_token(),
         };
-        Frame { visitor: Some(visitor), notice: notice(&self.request), here, ..Frame::bare(&self.request, look, self.now) }
+        Frame {
+            visitor: Some(visitor),
+            notice: notice(&self.request),
+            here,
+            ..Frame::bare(&self.request, look, self.now)
+        }
     }
 
     /// Everything that is written on the pages.
@@ -93,6 +101,17 @@ impl Visit {
     /// Whether the visitor's key has a right.
     pub(super) fn may(&self, right: Right) -> bool {
         self.caller.role.has(right)
+    }
+
+    /// The same visit, after something was changed.
+    pub(super) fn later(&self) -> Self {
+        let roster = self.services.roster.now();
+        Self { scope: self.caller.scope(&roster), roster, ..self.clone() }
+    }
+
+    /// A change that the visitor wants, as the API is asked for it.
+    pub(super) fn wants(&self, fields: Map<String, Value>) -> Wanted {
+        Wanted::Written(self.caller.clone(), fields)
     }
 
     /// The sources that the visitor may see, by name.
@@ -206,6 +225,9 @@ pub(super) enum Here {
     Tasks,
     Callbacks,
     Deliveries,
+    Replays,
+    Charts,
+    Settings,
     Nowhere,
 }
 
@@ -265,6 +287,9 @@ impl Frame {
             ("/ui/tasks", t.tasks, "t", Here::Tasks),
             ("/ui/callbacks", t.callbacks, "c", Here::Callbacks),
             ("/ui/deliveries", t.deliveries, "d", Here::Deliveries),
+            ("/ui/replays", t.replays, "r", Here::Replays),
+            ("/ui/charts", t.charts, "h", Here::Charts),
+            ("/ui/sources", t.settings, "s", Here::Settings),
         ];
         let place = |(href, label, key, here)| Place { href, label, key, is_here: self.here == here };
         all.into_iter().map(place).collect()

@@ -3,12 +3,18 @@
 
 use std::fmt;
 
+mod destinations;
 mod events;
 mod frame;
+mod people;
+mod settings;
 mod words;
 
+use self::destinations::{Destinations, Subscriptions};
 use self::events::Events;
 use self::frame::{Frame, Refusals, SignIn};
+use self::people::{Audit, Keys, Teams};
+use self::settings::{Settings, Sources};
 
 /// One text; a `{}` in it stands for what is filled in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +78,13 @@ groups! {
     refused: Refusals,
     sign_in: SignIn,
     events: Events,
+    settings: Settings,
+    sources: Sources,
+    destinations: Destinations,
+    subscriptions: Subscriptions,
+    teams: Teams,
+    keys: Keys,
+    audit: Audit,
 }
 
 impl Texts {
@@ -166,7 +179,9 @@ mod tests {
 
     #[test]
     fn every_word_of_ours_is_translated() {
-        let words = Status::ALL.map(Status::as_str).into_iter()
+        let words = Status::ALL
+            .map(Status::as_str)
+            .into_iter()
             .chain(EventType::ALL.map(EventType::as_str))
             .chain(DeliveryStatus::ALL.map(DeliveryStatus::as_str))
             .chain(CallbackOutcome::ALL.map(CallbackOutcome::as_str))
