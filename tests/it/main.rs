@@ -67,6 +67,7 @@ mod store_cost;
 mod store_intents;
 mod store_prune;
 mod store_replays;
+mod store_sessions;
 mod store_settings;
 mod store_stats;
 mod store_tail;

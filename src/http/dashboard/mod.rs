@@ -10,8 +10,11 @@ use crate::domain::access::Right;
 
 mod assets;
 mod attempts;
+mod bytes;
+mod callbacks;
 mod carriage;
 mod cookie;
+mod deliveries;
 mod events;
 mod form;
 mod line;
@@ -23,7 +26,9 @@ mod parts;
 mod query;
 mod session;
 mod sign_in;
+mod tasks;
 mod text;
+mod timeline;
 mod visit;
 
 pub use attempts::Attempts;
@@ -61,6 +66,15 @@ macro_rules! pages {
 pages! {
     page Read "/" => events::list;
     page Read "/ui/live" => live::follow;
+    page Read "/ui/events/{id}" => events::show;
+    page Read "/ui/tasks" => tasks::list;
+    // A task id may hold a slash.
+    page Read "/ui/tasks/{source}/{task_id:.*}" => tasks::show;
+    page Read "/ui/callbacks" => callbacks::list;
+    page Read "/ui/callbacks/{id}" => callbacks::show;
+    page Read "/ui/callbacks/{id}/body" => callbacks::body;
+    page Read "/ui/deliveries" => deliveries::list;
+    page Read "/ui/deliveries/{id}" => deliveries::show;
     deed Read "/ui/sign-out" => sign_in::sign_out;
 }
 

@@ -3,12 +3,20 @@
 
 use std::fmt;
 
+mod callbacks;
+mod deliveries;
 mod events;
 mod frame;
+mod lists;
+mod tasks;
 mod words;
 
+use self::callbacks::Callbacks;
+use self::deliveries::Deliveries;
 use self::events::Events;
 use self::frame::{Frame, Refusals, SignIn};
+use self::lists::Lists;
+use self::tasks::Tasks;
 
 /// One text; a `{}` in it stands for what is filled in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,11 +26,6 @@ impl Text {
     /// The text with this filled in.
     pub(super) fn with(self, value: impl fmt::Display) -> String {
         self.0.replacen("{}", &value.to_string(), 1)
-    }
-
-    /// The text as it stands.
-    pub(super) fn as_str(self) -> &'static str {
-        self.0
     }
 }
 
@@ -71,7 +74,11 @@ groups! {
     frame: Frame,
     refused: Refusals,
     sign_in: SignIn,
+    lists: Lists,
     events: Events,
+    tasks: Tasks,
+    callbacks: Callbacks,
+    deliveries: Deliveries,
 }
 
 impl Texts {
