@@ -268,7 +268,8 @@ pub fn example(roster: &Roster, base: &str, now: Timestamp, sees: impl Fn(&str) 
         active.source.signing_secrets.is_empty() && calls_back(active.adapter) && sees(&active.source.name)
     };
     let registered = |active: &ActiveSource| PROVIDERS.iter().position(|known| known.name() == active.adapter.name());
-    let mut sources: Vec<_> = roster.sources.values().filter(copied).map(|active| (registered(active), active)).collect();
+    let mut sources: Vec<_> =
+        roster.sources.values().filter(copied).map(|active| (registered(active), active)).collect();
     sources.sort_by_key(|(at, active)| (*at, active.source.name.clone()));
     let (_, active) = sources.first()?;
     let task_id = format!("task-unified-{}-{:04x}", now.0 / 1000, rand::random::<u16>());

@@ -161,7 +161,8 @@ pub(super) fn fetch(connection: &Connection, sql: &str, values: &[Value]) -> rus
 fn bind(statement: &mut Statement<'_>, values: &[Value]) -> rusqlite::Result<()> {
     for at in 1..=statement.parameter_count() {
         let number = statement.parameter_name(at).and_then(|name| name.trim_start_matches('$').parse().ok());
-        let value = values.get(number.unwrap_or(at) - 1).ok_or(rusqlite::Error::InvalidParameterCount(at, values.len()))?;
+        let value =
+            values.get(number.unwrap_or(at) - 1).ok_or(rusqlite::Error::InvalidParameterCount(at, values.len()))?;
         statement.raw_bind_parameter(at, value)?;
     }
     Ok(())

@@ -22,6 +22,8 @@ mod cli_read;
 mod cli_replay;
 mod cli_settings;
 mod confirm;
+mod dashboard;
+mod dashboard_pages;
 mod database;
 mod demo;
 mod described;

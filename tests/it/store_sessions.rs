@@ -38,7 +38,8 @@ async fn key(store: &Store) -> KeyRow {
 
 both! {
     async fn a_session_holds_as_long_as_it_is_used_and_its_key_holds(db: Db) {
-        let store = Database::fresh(db).store().await;
+        let database = Database::fresh(db);
+        let store = database.store().await;
         let key = key(&store).await;
         begin(&store, "one", Some(&key.id), None).await;
         let found = at(&store, "one", None, HOUR / 2).await.unwrap();
@@ -62,7 +63,8 @@ both! {
     }
 
     async fn an_administrators_session_ends_when_the_configured_key_changes(db: Db) {
-        let store = Database::fresh(db).store().await;
+        let database = Database::fresh(db);
+        let store = database.store().await;
         begin(&store, "one", None, Some("of the old key")).await;
         assert!(at(&store, "one", Some("of the old key"), HOUR / 2).await.is_some_and(|session| session.key.is_none()));
         assert!(at(&store, "one", Some("of the new key"), HOUR / 2).await.is_none());

@@ -30,7 +30,10 @@ impl Tries {
     fn now(self, now: Timestamp) -> Self {
         let every = ONE_EVERY.as_millis().max(1);
         let forgiven = u32::try_from(now.since(self.since).as_millis() / every).unwrap_or(u32::MAX);
-        Self { failed: self.failed.saturating_sub(forgiven), since: self.since.after(ONE_EVERY.saturating_mul(forgiven)) }
+        Self {
+            failed: self.failed.saturating_sub(forgiven),
+            since: self.since.after(ONE_EVERY.saturating_mul(forgiven)),
+        }
     }
 }
 

@@ -111,8 +111,7 @@ mod tests {
     #[test]
     fn json_is_laid_out_and_nothing_of_it_changes() {
         let text = r#" {"b":1.50,"a":[ ],"c":{"d":"x, {\"y\":\\"},"e":[true,null]} "#;
-        let expected =
-            "{\n  \"b\": 1.50,\n  \"a\": [],\n  \"c\": {\n    \"d\": \"x, {\\\"y\\\":\\\\\"\n  },\n  \"e\": [\n    true,\n    null\n  ]\n}";
+        let expected = "{\n  \"b\": 1.50,\n  \"a\": [],\n  \"c\": {\n    \"d\": \"x, {\\\"y\\\":\\\\\"\n  },\n  \"e\": [\n    true,\n    null\n  ]\n}";
         assert_eq!(laid_out(text).as_deref(), Some(expected));
         assert_eq!(laid_out("{\"a\":"), None);
         assert!(matches!(Shown::of(b"<b>"), Shown::Text(text) if text == "<b>"));

@@ -7,11 +7,11 @@ use askama::Template;
 use super::super::Services;
 use super::super::api::stream::{self, Follower, frame};
 use super::super::problem::Problem;
+use super::Page;
 use super::line::{Arrived, Line, Search};
 use super::look::Look;
 use super::query::Asked;
 use super::visit::{Frame, Visit};
-use super::Page;
 use crate::domain::access::{Right, Scope};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::EventId;
@@ -29,7 +29,8 @@ pub(super) fn address(asked: &Asked, newest: Option<&str>, now: Timestamp) -> St
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
     // The newest that is found may be old, and much may have come since that is not looked for.
-    let last = newest.filter(|_| !asked.is_filtered()).map_or_else(|| EventId::first_of(now).to_string(), str::to_owned);
+    let last =
+        newest.filter(|_| !asked.is_filtered()).map_or_else(|| EventId::first_of(now).to_string(), str::to_owned);
     pairs.push(("last_event_id".to_owned(), last));
     format!("/ui/live?{}", url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
 }

@@ -57,9 +57,14 @@ fn relative(t: &Texts, at: Timestamp, now: Timestamp) -> String {
 fn tone(word: &str) -> &'static str {
     match word.strip_prefix("task.").unwrap_or(word) {
         "completed" | "delivered" | "accepted" | "destination.recovered" | "signed_body" => "good",
-        "failed" | "dead" | "rejected" | "conflict" | "disputed" | "delivery.dead" | "destination.disabled" | "gone" => {
-            "bad"
-        }
+        "failed"
+        | "dead"
+        | "rejected"
+        | "conflict"
+        | "disputed"
+        | "delivery.dead"
+        | "destination.disabled"
+        | "gone" => "bad",
         "overdue" | "held" | "quarantined" | "throttled" | "source.silent" | "interrupted" => "warn",
         "processing" | "pending" => "busy",
         _ => "calm",
@@ -98,7 +103,10 @@ mod tests {
         assert_eq!(relative(english, at(7200), now), "in 2h");
         assert_eq!(relative(chinese, at(-86_400 * 3), now), "3天前");
         let when = When { at: now, said: "now".into() };
-        assert_eq!(when.to_string(), r#"<time datetime="2026-04-01T00:00:00Z" title="2026-04-01T00:00:00Z">now</time>"#);
+        assert_eq!(
+            when.to_string(),
+            r#"<time datetime="2026-04-01T00:00:00Z" title="2026-04-01T00:00:00Z">now</time>"#
+        );
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 
+use super::super::Services;
 use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
-use super::super::Services;
 use super::carriage::Carriage;
 use super::cookie;
 use crate::domain::clock::Timestamp;

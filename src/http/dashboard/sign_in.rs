@@ -133,7 +133,10 @@ fn shown(
             // Where the file is, is said to who is on this machine, and to nobody else.
             show_key: (server.admin_key.is_none() && client::is_loopback(request))
                 .then(|| format!("cat {}", key_file(&services.config.database).display())),
-            tunnel: format!("ssh -L {port}:127.0.0.1:{} {machine}", server.manage_listen.unwrap_or(server.listen).port()),
+            tunnel: format!(
+                "ssh -L {port}:127.0.0.1:{} {machine}",
+                server.manage_listen.unwrap_or(server.listen).port()
+            ),
             frame,
             back,
             problem,
@@ -142,7 +145,6 @@ fn shown(
     visit::notice_shown(request, &mut answer, carriage);
     answer
 }
-
 
 /// Where the key of the first start is kept.
 fn key_file(database: &Database) -> PathBuf {

@@ -12,8 +12,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 
-use super::super::auth::Caller;
 use super::super::Services;
+use super::super::auth::Caller;
 use super::super::problem::{Code, Problem};
 use super::carriage::Carriage;
 use super::form::Form;
@@ -82,7 +82,12 @@ impl Visit {
             team: self.caller.team.clone(),
             form_token: self.session.form_token(),
         };
-        Frame { visitor: Some(visitor), notice: notice(&self.request), here, ..Frame::bare(&self.request, look, self.now) }
+        Frame {
+            visitor: Some(visitor),
+            notice: notice(&self.request),
+            here,
+            ..Frame::bare(&self.request, look, self.now)
+        }
     }
 
     /// Everything that is written on the pages.

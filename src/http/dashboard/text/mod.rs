@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn every_word_of_ours_is_translated() {
-        let words = Status::ALL.map(Status::as_str).into_iter()
+        let words = Status::ALL
+            .map(Status::as_str)
+            .into_iter()
             .chain(EventType::ALL.map(EventType::as_str))
             .chain(DeliveryStatus::ALL.map(DeliveryStatus::as_str))
             .chain(CallbackOutcome::ALL.map(CallbackOutcome::as_str))
