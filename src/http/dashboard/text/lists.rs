@@ -35,7 +35,7 @@ texts! {
         created: "Made", "创建时间";
         finished: "Ended", "结束时间";
         reason: "Why", "原因";
-        id: "Id", "ID";
+        id: "Id", "编号";
         metadata: "Metadata", "元数据";
         kind: "Type", "类型";
     }
