@@ -19,7 +19,7 @@ pub(super) mod stream;
 pub(super) mod subscriptions;
 pub(super) mod tasks;
 pub(super) mod teams;
-mod timeline;
+pub(super) mod timeline;
 pub(super) mod view;
 
 type Answer = Result<actix_web::HttpResponse, Problem>;

@@ -256,7 +256,8 @@ mod tests {
         let read_uri = |uri: &str, header: &str| {
             let request = actix_web::test::TestRequest::with_uri(uri);
             let request = if header.is_empty() { request } else { request.insert_header(("last-event-id", header)) };
-            read(&request.to_http_request())
+            let request = request.to_http_request();
+            read(request.query_string(), request.headers())
         };
         let wanted = read_uri("/?type=task.failed,task.completed&type=task.overdue&source=a&source=b&listener=dev", "");
         let wanted = wanted.unwrap();

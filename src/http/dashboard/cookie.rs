@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
 
 use super::carriage::{Carriage, host};
 
@@ -24,6 +24,13 @@ pub(super) fn session_name(request: &HttpRequest, carriage: Carriage) -> Option<
             Some(format!("callboard-{port}"))
         }
         Carriage::Open => None,
+    }
+}
+
+/// Has the browser forget a cookie.
+pub(super) fn forget(answer: &mut HttpResponse, name: &str, is_secure: bool) {
+    if let Ok(gone) = hidden(name, "", Duration::ZERO, is_secure).parse() {
+        answer.headers_mut().append(header::SET_COOKIE, gone);
     }
 }
 

@@ -4,12 +4,15 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::super::api::{events, list};
+use super::super::problem::Problem;
+use super::bytes::laid_out;
 use super::line::{Line, Search};
 use super::query::Asked;
+use super::timeline::Sending;
 use super::visit::{Frame, Here, Visit, html};
 use super::{Page, live};
 use crate::domain::event::EventType;
-use crate::store::{EventFilter, EventRow, Page as Rows};
+use crate::store::{DeliveryFilter, EventFilter, EventRow, Page as Rows};
 
 /// So many are looked through for what no index knows: a model, or metadata.
 const LOOKED_AT: usize = 1000;
@@ -47,6 +50,37 @@ pub(super) async fn list(visit: &Visit) -> Page {
         example: visit.example(),
         asked,
         lines,
+    };
+    Ok(html(StatusCode::OK, &page))
+}
+
+/// An event and to whom it is told.
+#[derive(Template)]
+#[template(path = "event.html")]
+struct Whole {
+    frame: Frame,
+    line: Line,
+    deliveries: Vec<Sending>,
+    body: String,
+}
+
+/// So many deliveries of an event are shown with it.
+const DELIVERIES_SHOWN: usize = 250;
+
+/// Shows an event.
+pub(super) async fn show(visit: &Visit) -> Page {
+    let id = visit.path::<String>().await?;
+    let mut tx = visit.services.store.read().await?;
+    let found = tx.event(&visit.scope, &id).await?;
+    let row = found.ok_or(Problem::NotFound("there is no event with this id"))?;
+    let filter = DeliveryFilter { event_id: Some(id), limit: DELIVERIES_SHOWN, ..Default::default() };
+    let deliveries = tx.deliveries(&visit.scope, &filter).await?.items;
+    drop(tx);
+    let page = Whole {
+        frame: visit.frame(Here::Events),
+        line: Line::of(&row.id, row.kind, row.at, &row.body, visit.now),
+        deliveries: deliveries.into_iter().map(|row| Sending { row, tries: Vec::new() }).collect(),
+        body: laid_out(&row.body).unwrap_or(row.body),
     };
     Ok(html(StatusCode::OK, &page))
 }

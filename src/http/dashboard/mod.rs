@@ -12,8 +12,11 @@ mod assets;
 mod attempts;
 mod audit;
 mod board;
+mod bytes;
+mod callbacks;
 mod carriage;
 mod cookie;
+mod deliveries;
 mod destinations;
 mod events;
 mod form;
@@ -30,8 +33,10 @@ mod sheet;
 mod sign_in;
 mod sources;
 mod subscriptions;
+mod tasks;
 mod teams;
 mod text;
+mod timeline;
 mod visit;
 
 pub use attempts::Attempts;
@@ -69,6 +74,15 @@ macro_rules! pages {
 pages! {
     page Read "/" => events::list;
     page Read "/ui/live" => live::follow;
+    page Read "/ui/events/{id}" => events::show;
+    page Read "/ui/tasks" => tasks::list;
+    // A task id may hold a slash.
+    page Read "/ui/tasks/{source}/{task_id:.*}" => tasks::show;
+    page Read "/ui/callbacks" => callbacks::list;
+    page Read "/ui/callbacks/{id}" => callbacks::show;
+    page Read "/ui/callbacks/{id}/body" => callbacks::body;
+    page Read "/ui/deliveries" => deliveries::list;
+    page Read "/ui/deliveries/{id}" => deliveries::show;
     deed Read "/ui/sign-out" => sign_in::sign_out;
     page Read "/ui/sources" => sources::list;
     page Administer "/ui/new/source" => sources::blank;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use askama::Template;
 use askama::filters::HtmlSafe;
+use url::form_urlencoded;
 
 use super::text::Texts;
 use super::visit::Frame;
@@ -31,6 +32,11 @@ impl Frame {
     /// A moment, by how long ago it was or how long it will be.
     pub(super) fn when(&self, at: &Timestamp) -> When {
         When { at: *at, said: relative(self.t, *at, self.now) }
+    }
+
+    /// A pair of metadata, as a part of an address's query.
+    pub(super) fn query(&self, key: &str, value: &str) -> String {
+        form_urlencoded::byte_serialize(format!("{key}={value}").as_bytes()).collect()
     }
 
     /// A word of ours.

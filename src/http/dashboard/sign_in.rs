@@ -98,13 +98,12 @@ async fn begin(services: &Services, request: &HttpRequest, payload: Payload) -> 
 /// Ends the session.
 pub(super) async fn sign_out(visit: &Visit, _: Form) -> Page {
     session::end(&visit.request, &visit.services).await?;
+    let mut answer = visit.done("/ui/sign-in", &visit.texts().sign_in.signed_out.to_string());
     let carriage = Carriage::of(&visit.request, &visit.services);
-    let mut answer = HttpResponse::SeeOther();
     if let Some(name) = cookie::session_name(&visit.request, carriage) {
-        let gone = cookie::hidden(&name, "", std::time::Duration::ZERO, carriage == Carriage::Https);
-        answer.insert_header((header::SET_COOKIE, gone));
+        cookie::forget(&mut answer, &name, carriage == Carriage::Https);
     }
-    Ok(answer.insert_header((header::LOCATION, "/ui/sign-in")).finish())
+    Ok(answer)
 }
 
 fn bare(services: &Services, request: &HttpRequest) -> Frame {
@@ -119,16 +118,18 @@ fn shown(
     problem: Option<String>,
 ) -> HttpResponse {
     let server = &services.config.server;
+    let carriage = Carriage::of(request, services);
     let mut frame = bare(services, request);
+    frame.notice = visit::notice(request);
     let back = local(back).to_owned();
     // The form's own address cannot be shown again: the choice of a language leads back to the page.
     frame.path = "/ui/sign-in".to_owned();
     let port = host(request).and_then(|host| host.rsplit_once(':')).map_or("80", |(_, port)| port);
     let machine = host(request).and_then(|host| host.split(':').next()).unwrap_or("SERVER");
-    html(
+    let mut answer = html(
         status,
         &SignIn {
-            is_open: Carriage::of(request, services) == Carriage::Open,
+            is_open: carriage == Carriage::Open,
             // Where the file is, is said to who is on this machine, and to nobody else.
             show_key: (server.admin_key.is_none() && client::is_loopback(request))
                 .then(|| format!("cat {}", key_file(&services.config.database).display())),
@@ -140,7 +141,9 @@ fn shown(
             back,
             problem,
         },
-    )
+    );
+    visit::notice_shown(request, &mut answer, carriage);
+    answer
 }
 
 /// Where the key of the first start is kept.

@@ -122,6 +122,14 @@ impl Visit {
         names
     }
 
+    /// The destinations that the visitor may see, by name.
+    pub(super) fn destinations(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.roster.targets.keys().filter(|name| self.scope.sees_destination(name)).cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
     /// A command that posts a callback as a provider would; callback URLs are for who may manage.
     pub(super) fn example(&self) -> Option<String> {
         if !self.may(Right::Manage) {
@@ -171,13 +179,16 @@ pub(super) async fn show(
     };
     let shown = if visit.may(right) { page(&visit).await } else { Err(visit.forbidden(right)) };
     let mut answer = shown.unwrap_or_else(|problem| visit.refused(&problem));
-    if cookie::read(&request, NOTICE).is_some() && answer.status() != StatusCode::SEE_OTHER {
-        let is_secure = Carriage::of(&request, &services) == Carriage::Https;
-        if let Ok(gone) = cookie::hidden(NOTICE, "", Duration::ZERO, is_secure).parse() {
-            answer.headers_mut().append(header::SET_COOKIE, gone);
-        }
-    }
+    notice_shown(&request, &mut answer, Carriage::of(&request, &services));
     answer
+}
+
+/// What was said is not said again.
+pub(super) fn notice_shown(request: &HttpRequest, answer: &mut HttpResponse, carriage: Carriage) {
+    let is_page = answer.headers().contains_key(header::CONTENT_SECURITY_POLICY);
+    if is_page && cookie::read(request, NOTICE).is_some() {
+        cookie::forget(answer, NOTICE, carriage == Carriage::Https);
+    }
 }
 
 /// Does what a form asks for, if it is a form of this visitor's own page and the key has the right.
@@ -323,7 +334,7 @@ impl Frame {
 }
 
 /// What the last deed said.
-fn notice(request: &HttpRequest) -> Option<String> {
+pub(super) fn notice(request: &HttpRequest) -> Option<String> {
     let bytes = URL_SAFE_NO_PAD.decode(cookie::read(request, NOTICE)?).ok()?;
     String::from_utf8(bytes).ok().filter(|said| !said.is_empty())
 }

@@ -70,6 +70,7 @@ texts! {
         hint: "On first start the administrator's key was kept beside the database:", "首次启动时，管理员密钥保存在数据库旁的文件中：";
         more: "A key for yourself or your team is made with:", "为自己或团队创建密钥：";
         button: "Sign in", "登录";
+        signed_out: "You are signed out.", "您已退出登录。";
         wrong: "This key does not hold: it is mistyped, revoked or expired.", "密钥无效：可能输入有误、已吊销或已过期。";
         relay_only: "This is a key for relaying. Looking takes one of the roles read, manage or admin.", "这是仅用于转发的密钥。查看需要 read、manage 或 admin 角色的密钥。";
         too_many: "Too many wrong keys came from your address. Try again in {} seconds.", "来自您地址的错误密钥过多，请在 {} 秒后重试。";

@@ -3,18 +3,26 @@
 
 use std::fmt;
 
+mod callbacks;
+mod deliveries;
 mod destinations;
 mod events;
 mod frame;
+mod lists;
 mod people;
 mod settings;
+mod tasks;
 mod words;
 
+use self::callbacks::Callbacks;
+use self::deliveries::Deliveries;
 use self::destinations::{Destinations, Subscriptions};
 use self::events::Events;
 use self::frame::{Frame, Refusals, SignIn};
+use self::lists::Lists;
 use self::people::{Audit, Keys, Teams};
 use self::settings::{Settings, Sources};
+use self::tasks::Tasks;
 
 /// One text; a `{}` in it stands for what is filled in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +33,9 @@ impl Text {
     pub(super) fn with(self, value: impl fmt::Display) -> String {
         self.0.replacen("{}", &value.to_string(), 1)
     }
+}
 
+impl Text {
     /// The text as it stands.
     pub(super) fn as_str(self) -> &'static str {
         self.0
@@ -77,6 +87,7 @@ groups! {
     frame: Frame,
     refused: Refusals,
     sign_in: SignIn,
+    lists: Lists,
     events: Events,
     settings: Settings,
     sources: Sources,
@@ -85,6 +96,9 @@ groups! {
     teams: Teams,
     keys: Keys,
     audit: Audit,
+    tasks: Tasks,
+    callbacks: Callbacks,
+    deliveries: Deliveries,
 }
 
 impl Texts {

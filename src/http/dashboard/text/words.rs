@@ -55,6 +55,18 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     // Replays.
     ("running", "running", "进行中"),
     ("done", "done", "已完成"),
+    // Faults.
+    ("invalid_request", "invalid request", "请求无效"),
+    ("content_policy", "content policy", "内容政策"),
+    ("authentication", "authentication", "身份验证"),
+    ("insufficient_credits", "insufficient credits", "积分不足"),
+    ("permission", "permission", "权限"),
+    ("not_found", "not found", "未找到"),
+    ("rate_limited", "rate limited", "被限流"),
+    ("upstream", "upstream", "上游故障"),
+    ("timeout", "timeout", "超时"),
+    ("internal", "internal", "内部错误"),
+    ("unknown", "unknown", "未知"),
     // Roles.
     ("admin", "admin", "管理员"),
     ("manage", "manage", "管理"),
