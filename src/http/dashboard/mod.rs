@@ -15,9 +15,11 @@ mod board;
 mod bytes;
 mod callbacks;
 mod carriage;
+mod charts;
 mod cookie;
 mod deliveries;
 mod destinations;
+mod doing;
 mod events;
 mod form;
 mod keys;
@@ -28,6 +30,7 @@ mod media;
 mod origin;
 mod parts;
 mod query;
+mod replays;
 mod session;
 mod sheet;
 mod sign_in;
@@ -120,6 +123,19 @@ pages! {
     deed Manage "/ui/new/key" => keys::create;
     deed Manage "/ui/keys/{id}/revoke" => keys::revoke;
     page Manage "/ui/audit" => audit::show;
+    page Read "/ui/charts" => charts::show;
+    page Read "/ui/replays" => replays::all;
+    page Manage "/ui/new/replay" => replays::blank;
+    deed Manage "/ui/new/replay" => replays::create;
+    page Read "/ui/replays/{id}" => replays::show;
+    deed Manage "/ui/replays/{id}/cancel" => replays::cancel;
+    page Manage "/ui/replay" => doing::ask_replay;
+    deed Manage "/ui/replay" => doing::replay;
+    deed Manage "/ui/deliveries/{id}/retry" => doing::retry;
+    deed Manage "/ui/deliveries/{id}/give-up" => doing::give_up;
+    deed Manage "/ui/callbacks/{id}/reprocess" => doing::reprocess;
+    page Submit "/ui/new/task" => doing::ask_register;
+    deed Submit "/ui/new/task" => doing::register;
 }
 
 /// What only changes something.

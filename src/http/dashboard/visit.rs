@@ -88,6 +88,7 @@ impl Visit {
         Frame {
             visitor: Some(visitor),
             notice: notice(&self.request),
+            may_manage: self.may(Right::Manage),
             here,
             ..Frame::bare(&self.request, look, self.now)
         }
@@ -280,6 +281,8 @@ pub(super) struct Frame {
     pub(super) path: String,
     /// When the page is made.
     pub(super) now: Timestamp,
+    /// Whether the visitor may change what is their team's.
+    pub(super) may_manage: bool,
     here: Here,
 }
 
@@ -287,7 +290,7 @@ impl Frame {
     /// The frame for who is not signed in.
     pub(super) fn bare(request: &HttpRequest, look: Look, now: Timestamp) -> Self {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Self { t: look.texts(), look, visitor: None, notice: None, path, now, here: Here::Nowhere }
+        Self { t: look.texts(), look, visitor: None, notice: None, path, now, may_manage: false, here: Here::Nowhere }
     }
 
     /// The places that the visitor's key may go to.

@@ -4,8 +4,10 @@
 use std::fmt;
 
 mod callbacks;
+mod charts;
 mod deliveries;
 mod destinations;
+mod doing;
 mod events;
 mod frame;
 mod lists;
@@ -15,8 +17,10 @@ mod tasks;
 mod words;
 
 use self::callbacks::Callbacks;
+use self::charts::Charts;
 use self::deliveries::Deliveries;
 use self::destinations::{Destinations, Subscriptions};
+use self::doing::{Doing, Replays};
 use self::events::Events;
 use self::frame::{Frame, Refusals, SignIn};
 use self::lists::Lists;
@@ -96,6 +100,9 @@ groups! {
     teams: Teams,
     keys: Keys,
     audit: Audit,
+    doing: Doing,
+    replays: Replays,
+    charts: Charts,
     tasks: Tasks,
     callbacks: Callbacks,
     deliveries: Deliveries,
