@@ -27,7 +27,6 @@ texts! {
         expires_hint: "As in 2027-01-31T00:00:00Z; left empty, it does not end.", "格式如 2027-01-31T00:00:00Z；留空则长期有效。";
         made: "Made", "创建于";
         used: "Last used", "最近使用";
-        holds: "holds", "有效";
         revoke: "Revoke", "吊销";
         revoke_what: "Revoke the key {}? From this moment on it is no key. This cannot be undone.", "吊销密钥 {}？此后立即失效，且无法撤销。";
         revoked: "The key {} is revoked.", "密钥 {} 已吊销。";

@@ -35,10 +35,8 @@ texts! {
         deleted: "{} is deleted.", "已删除 {}。";
         secret_stays: "Left empty, the one of before stays.", "留空则保留原来的值。";
         once: "This is shown only now. Copy it:", "仅此一次显示，请复制：";
-        well: "well", "正常";
         yes: "yes", "是";
         no: "no", "否";
-        nothing: "none", "无";
         reason: "Reason", "原因";
         since: "Since", "起始";
         rate: "Rate", "速率";
@@ -95,6 +93,5 @@ texts! {
         retire_what: "Callbacks to the URL with this token are answered 404 from now on.", "发往含此令牌 URL 的回调今后将返回 404。";
         retired: "The token is retired.", "令牌已停用。";
         delete_what: "Delete the source {}? Its callback URLs are no more; its tasks, callbacks and events stay.", "删除来源 {}？其回调 URL 将失效；任务、回调和事件会保留。";
-        refused: "The provider refuses the key", "服务商拒绝该密钥";
     }
 }
