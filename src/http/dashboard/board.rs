@@ -39,6 +39,11 @@ impl Cell {
         text.map_or(Self::Nothing, |text| Self::Text(text.into()))
     }
 
+    /// Whether nothing stands there.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
     /// A moment, or nothing.
     pub(super) fn when(at: Option<Timestamp>) -> Self {
         at.map_or(Self::Nothing, Self::When)
@@ -245,7 +250,7 @@ impl Board {
     }
 
     /// What a column is called, which narrow pages say in each row.
-    fn label(&self, head: &[Text], at: &usize) -> &'static str {
+    pub(super) fn label(head: &[Text], at: &usize) -> &'static str {
         head.get(*at).map_or("", |label| label.as_str())
     }
 

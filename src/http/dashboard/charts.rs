@@ -9,7 +9,7 @@ use askama::Template;
 
 use self::plot::{Chart, Series, Unit};
 use super::Page;
-use super::board::{Block, Cell};
+use super::board::{Block, Board, Cell};
 use super::destinations;
 use super::query::Asked;
 use super::text::Text;

@@ -181,10 +181,12 @@ fn pairs(lines: &[String]) -> Value {
 }
 
 /// A form that is filled in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Sheet {
     /// Its fields, in their order.
     pub(super) fields: Vec<Field>,
+    /// From this one on they are seldom changed, and folded away.
+    pub(super) seldom: usize,
     /// What is wrong that is no field's.
     pub(super) problem: Option<String>,
 }
@@ -192,7 +194,18 @@ pub(super) struct Sheet {
 impl Sheet {
     /// One with these fields.
     pub(super) fn of(fields: impl IntoIterator<Item = Field>) -> Self {
-        Self { fields: fields.into_iter().collect(), problem: None }
+        Self { fields: fields.into_iter().collect(), seldom: usize::MAX, problem: None }
+    }
+
+    /// The same, with the fields from this one on folded away.
+    pub(super) fn seldom(self, name: &str) -> Self {
+        let seldom = self.fields.iter().position(|field| field.name == name);
+        Self { seldom: seldom.unwrap_or(usize::MAX), ..self }
+    }
+
+    /// Whether what is folded away must be seen.
+    pub(super) fn is_open(&self) -> bool {
+        self.fields.iter().skip(self.seldom).any(|field| field.problem.is_some())
     }
 
     /// Takes over what was typed, and keeps it.

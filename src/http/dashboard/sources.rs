@@ -230,6 +230,7 @@ fn sheet(visit: &Visit, before: Option<(&str, &Map<String, Value>)>) -> Sheet {
             .choices([("keep", t.keep), ("forget", t.forget)].map(choice))
             .maybe(text("relay_keys")),
     ])
+    .seldom("base_url")
 }
 
 fn filled(visit: &Visit, status: StatusCode, name: Option<&str>, sheet: Sheet) -> Page {

@@ -3,8 +3,8 @@
 use super::super::text::Text;
 
 /// The plane, in units of the picture.
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 200.0;
+const WIDTH: f64 = 520.0;
+const HEIGHT: f64 = 190.0;
 const LEFT: f64 = 58.0;
 const RIGHT: f64 = 10.0;
 const TOP: f64 = 10.0;
@@ -12,11 +12,11 @@ const BOTTOM: f64 = 24.0;
 /// A row of horizontal bars.
 const ROW: f64 = 34.0;
 /// Where horizontal bars begin, after what they are called.
-const NAMES: f64 = 210.0;
+const NAMES: f64 = 185.0;
 /// So many lines are drawn across.
 const STEPS: u32 = 4;
 /// So many days are named below.
-const NAMED: usize = 6;
+const NAMED: usize = 5;
 
 /// What the numbers are of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -242,10 +242,10 @@ impl Chart {
         chart.height = TOP + ROW * chart.labels.len().max(1) as f64;
         let values = chart.series.iter().flat_map(|one| one.values.iter().copied().flatten());
         let largest = values.fold(0.0, f64::max).max(1.0);
-        let room = WIDTH - NAMES - 80.0;
+        let room = WIDTH - NAMES - 66.0;
         for (row, label) in chart.labels.iter().enumerate() {
             let top = TOP + ROW * row as f64;
-            let name: String = label.chars().take(30).collect();
+            let name: String = label.chars().take(28).collect();
             chart.names.push(Mark { x: at(NAMES - 10.0), y: at(top + 17.0), said: name });
             let thick = (ROW - 8.0) / chart.series.len().max(1) as f64;
             for (number, one) in chart.series.iter().enumerate() {

@@ -23,8 +23,8 @@ texts! {
         generation: "Generation time by model", "各模型生成时间";
         delay: "Callback delay, by day", "每日回调延迟";
         delay_what: "from the provider's end of a task to our receipt", "从服务商结束任务到我们收到回调";
-        saved: "Saved by the poll, by day", "每日由轮询挽回的比例";
-        saved_what: "ends that were learned by asking, because no callback told them", "因没有回调而通过查询得知的任务结果";
+        saved: "Told by the poll, by day", "每日由轮询得知的比例";
+        saved_what: "ends that the provider told when it was asked, as their callback was missing or nobody had signed it", "因回调缺失或未签名而向服务商查询得知的任务结果";
         credits: "Credits, by day", "每日积分消耗";
         p50: "half within (p50)", "半数不超过（p50）";
         p95: "95 % within (p95)", "95% 不超过（p95）";
@@ -35,7 +35,7 @@ texts! {
         health: "Destinations", "目标";
         ended: "ended", "已结束";
         total_success: "success rate", "成功率";
-        total_saved: "saved by the poll", "轮询挽回";
+        total_saved: "told by the poll", "由轮询得知";
         disputed: "claims that the provider denied", "服务商否认的结果";
         conflicts: "contrary ends", "矛盾的结果";
         partial: "Only the first {} sources, models and days are shown: choose a source or fewer days.", "仅显示前 {} 条来源、模型与日期的数据：请选择来源或缩短天数。";

@@ -26,6 +26,7 @@ texts! {
         file_only: "The configuration file declares this: it is shown here and changed only there.", "该内容由配置文件声明：此处仅供查看，只能在配置文件中修改。";
         create: "Create", "创建";
         save: "Save", "保存";
+        more: "What is seldom changed", "不常更改的设置";
         edit: "Edit", "编辑";
         edit_of: "Edit {}", "编辑 {}";
         delete: "Delete", "删除";
