@@ -36,12 +36,21 @@ struct Deliveries {
 pub(super) async fn list(visit: &Visit) -> Page {
     let asked = visit.asked("deliveries", &FILTERS)?;
     let filter = deliveries::filter(&asked.query)?;
-    let page = visit.services.store.read().await?.deliveries(&visit.scope, &filter).await?;
+    let mut tx = visit.services.store.read().await?;
+    let page = tx.deliveries(&visit.scope, &filter).await?;
+    let mut told = tx.tasks_told(page.items.iter().map(|row| row.event_id.clone()).collect()).await?;
+    // A source may have been taken from its team since.
+    told.retain(|_, (source, _)| visit.scope.sees_source(source));
+    drop(tx);
+    let line = |row: DeliveryRow| {
+        let task_id = told.get(&row.event_id).map(|(_, task_id)| task_id.clone());
+        Sending { task_id, ..Sending::line(row) }
+    };
     let shown = Deliveries {
         frame: visit.frame(Here::Deliveries),
         acts: replays::of_list(visit, &replayed(&asked)),
         older: list::next(&page, "deliveries", &visit.roster.url_key).map(|cursor| asked.from(&cursor)),
-        lines: page.items.into_iter().map(|row| Sending { row, tries: Vec::new() }).collect(),
+        lines: page.items.into_iter().map(line).collect(),
         statuses: DeliveryStatus::ALL.map(DeliveryStatus::as_str).to_vec(),
         destinations: visit.destinations(),
         asked,
@@ -86,7 +95,7 @@ pub(super) async fn show(visit: &Visit) -> Page {
         is_webhook: channel.as_deref() == Some("webhook"),
         channel,
         sent: event.map(|event| (laid_out(&event.body).unwrap_or_default(), task(&event, visit))),
-        sending: Sending { row, tries: attempts.into_iter().map(Try::of).collect() },
+        sending: Sending { tries: attempts.into_iter().map(Try::of).collect(), ..Sending::line(row) },
     };
     Ok(html(StatusCode::OK, &page))
 }

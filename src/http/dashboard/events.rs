@@ -84,7 +84,7 @@ pub(super) async fn show(visit: &Visit) -> Page {
         frame: visit.frame(Here::Events),
         acts: doing::of_event(visit, &row.id),
         line: Line::of(&row.id, row.kind, row.at, &row.body, visit.now),
-        deliveries: deliveries.into_iter().map(|row| Sending { row, tries: Vec::new() }).collect(),
+        deliveries: deliveries.into_iter().map(Sending::line).collect(),
         body: laid_out(&row.body).unwrap_or(row.body),
     };
     Ok(html(StatusCode::OK, &page))

@@ -21,9 +21,16 @@ pub(super) struct Sending {
     pub(super) row: DeliveryRow,
     /// Its attempts, the first first.
     pub(super) tries: Vec<Try>,
+    /// The task that is told of, where that is not said around it.
+    pub(super) task_id: Option<String>,
 }
 
 impl Sending {
+    /// This delivery, as a line of a list.
+    pub(super) fn line(row: DeliveryRow) -> Self {
+        Self { row, tries: Vec::new(), task_id: None }
+    }
+
     /// Where it goes.
     pub(super) fn to(&self) -> &str {
         self.row.url.as_deref().unwrap_or(&self.row.destination)
@@ -52,7 +59,7 @@ pub(super) fn timeline(story: Story) -> Vec<Item> {
     let mut sending = |row: DeliveryRow| {
         let mut of_it: Vec<Try> = tries.extract_if(.., |one| one.row.delivery_id == row.id).collect();
         of_it.sort_by_key(|one| one.row.number);
-        Sending { row, tries: of_it }
+        Sending { tries: of_it, ..Sending::line(row) }
     };
     let mut sendings: Vec<Sending> = forwards.into_iter().chain(deliveries).map(&mut sending).collect();
     let mut of = |id: &str| {

@@ -61,9 +61,38 @@ function play(link) {
 
 // A form that says `data-confirm` asks first, with what it will do; a link or a button may open a dialog by its id.
 document.addEventListener('submit', (event) => {
-  const said = event.target.dataset.confirm;
-  if (said && !window.confirm(said)) event.preventDefault();
+  const form = event.target;
+  if (!form.dataset.confirm || form.dataset.confirmed) return;
+  event.preventDefault();
+  ask(form.dataset.confirm, event.submitter, () => {
+    form.dataset.confirmed = 'yes';
+    form.requestSubmit(event.submitter);
+  });
 });
+
+function ask(said, submitter, act) {
+  const dialog = document.createElement('dialog');
+  dialog.className = 'ask';
+  dialog.setAttribute('role', 'alertdialog');
+  dialog.setAttribute('aria-label', said);
+  const text = document.createElement('p');
+  text.textContent = said;
+  const buttons = [[document.body.dataset.cancel, 'cancel', ''], [submitter?.textContent ?? 'OK', 'act', submitter?.className ?? '']];
+  const row = document.createElement('form');
+  row.method = 'dialog';
+  for (const [label, value, look] of buttons) {
+    const button = document.createElement('button');
+    Object.assign(button, { textContent: label, value, className: look });
+    row.append(button);
+  }
+  dialog.append(text, row);
+  dialog.addEventListener('close', () => {
+    dialog.remove();
+    if (dialog.returnValue === 'act') act();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}
 document.addEventListener('click', (event) => {
   const link = event.target.closest('[data-play]');
   if (link) { event.preventDefault(); play(link); return; }
@@ -84,6 +113,8 @@ document.addEventListener('formdata', (event) => {
 // Live events.
 const LINES_MAX = 200;
 const PAGE = 50;
+// Who was away for longer begins with a fresh page.
+const AWAY_MS = 5 * 60 * 1000;
 
 function follow(body) {
   const state = one('#live');
@@ -92,12 +123,15 @@ function follow(body) {
   let waiting = [];
   let isPaused = new URLSearchParams(location.search).has('paused');
   let isOpen = false;
-  const stream = new EventSource(body.dataset.stream);
+  let isEnded = false;
+  let stream = null;
+  let hiddenAt = 0;
+  const address = new URL(body.dataset.stream, location.href);
 
   function show() {
     const many = waiting.length > LINES_MAX ? `${LINES_MAX}+` : waiting.length;
     state.classList.toggle('is-on', isOpen && !isPaused);
-    if (stream.readyState === EventSource.CLOSED) state.textContent = said.ended;
+    if (isEnded) state.textContent = said.ended;
     else if (!isOpen) state.textContent = said.lost;
     else if (!isPaused) state.textContent = said.live;
     else state.textContent = waiting.length ? said.waiting.replace('{}', many) : said.paused;
@@ -132,18 +166,48 @@ function follow(body) {
     show();
   }
 
-  stream.addEventListener('line', (event) => {
-    if (!isPaused) put(event.data);
-    else if (waiting.length <= LINES_MAX) waiting.push(event.data);
-    if (isPaused) show();
-  });
-  stream.addEventListener('open', () => { isOpen = true; show(); });
-  stream.addEventListener('error', () => { isOpen = false; show(); });
-  stream.addEventListener('ended', () => { stream.close(); isOpen = false; show(); });
-  addEventListener('pagehide', () => stream.close());
+  function connect() {
+    stream = new EventSource(address);
+    stream.addEventListener('line', (event) => {
+      address.searchParams.set('last_event_id', event.lastEventId);
+      if (!isPaused) put(event.data);
+      else if (waiting.length <= LINES_MAX) waiting.push(event.data);
+      if (isPaused) show();
+    });
+    stream.addEventListener('open', () => { isOpen = true; show(); });
+    stream.addEventListener('error', () => {
+      isOpen = false;
+      isEnded = stream.readyState === EventSource.CLOSED;
+      show();
+    });
+    stream.addEventListener('ended', () => { disconnect(); isEnded = true; show(); });
+  }
+
+  function disconnect() {
+    stream?.close();
+    stream = null;
+    isOpen = false;
+  }
+
+  // A browser opens few connections to one host: a page that nobody sees must not hold one.
+  function seen() {
+    const isHidden = document.visibilityState === 'hidden';
+    if (isHidden && stream) {
+      hiddenAt = Date.now();
+      disconnect();
+    } else if (!isHidden && !stream && !isEnded) {
+      if (hiddenAt && !isPaused && Date.now() - hiddenAt > AWAY_MS) location.reload();
+      else connect();
+    }
+    show();
+  }
+
+  document.addEventListener('visibilitychange', seen);
+  addEventListener('pagehide', disconnect);
+  addEventListener('pageshow', seen);
   button.hidden = false;
   button.addEventListener('click', pause);
-  show();
+  seen();
 }
 
 // Keyboard: rows by j and k, places by g and a letter, the list of all by ?.

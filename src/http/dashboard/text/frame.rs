@@ -42,6 +42,7 @@ texts! {
         shortcut_pause: "Pause and go on (live events)", "暂停／继续（实时事件）";
         shortcut_go: "Go to {}", "前往「{}」";
         close: "Close", "关闭";
+        cancel: "Cancel", "取消";
     }
 }
 
