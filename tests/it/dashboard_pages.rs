@@ -71,7 +71,10 @@ async fn addresses(app: &TestApp) -> Vec<String> {
                 path if path.starts_with("/ui/destinations/") => "alpha-hook",
                 _ => "",
             };
-            path.replace("{id}", id).replace("{name}", id).replace("{source}", "alpha-src").replace("{task_id:.*}", &task_id)
+            path.replace("{id}", id)
+                .replace("{name}", id)
+                .replace("{source}", "alpha-src")
+                .replace("{task_id:.*}", &task_id)
         })
         .collect()
 }

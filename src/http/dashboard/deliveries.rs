@@ -48,7 +48,7 @@ pub(super) async fn list(visit: &Visit) -> Page {
     };
     let shown = Deliveries {
         frame: visit.frame(Here::Deliveries),
-        acts: replays::of_list(visit, &replayed(&asked)),
+        acts: if asked.value("event_id").is_empty() { replays::of_list(visit, &replayed(&asked)) } else { Vec::new() },
         older: list::next(&page, "deliveries", &visit.roster.url_key).map(|cursor| asked.from(&cursor)),
         lines: page.items.into_iter().map(line).collect(),
         statuses: DeliveryStatus::ALL.map(DeliveryStatus::as_str).to_vec(),

@@ -120,8 +120,8 @@ pub(super) async fn replay(visit: &Visit, form: Form) -> Page {
 
 /// What can be done with an event.
 pub(super) fn of_event(visit: &Visit, id: &str) -> Vec<Act> {
-    let to = url::form_urlencoded::Serializer::new(format!("{REPLAY}?")).append_pair("event", id).finish();
-    allowed(visit, Right::Manage, vec![Act::go(to, visit.texts().doing.replay)])
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("event", id).finish();
+    allowed(visit, Right::Manage, vec![Act::go(format!("{REPLAY}?{query}"), visit.texts().doing.replay)])
 }
 
 /// What can be done with a delivery.

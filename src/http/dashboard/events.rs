@@ -45,7 +45,12 @@ pub(super) async fn list(visit: &Visit) -> Page {
     let (lines, next) = found(visit, filter, &search).await?;
     let page = Events {
         frame: visit.frame(Here::Events),
-        acts: replays::of_list(visit, &asked.filters()),
+        // What only this page can look for, a replay of many cannot.
+        acts: if search.is_deep() || search.task_id().is_some() {
+            Vec::new()
+        } else {
+            replays::of_list(visit, &asked.filters())
+        },
         older: next.map(|id| asked.from(&list::seal(&id, "events", &visit.roster.url_key))),
         live: asked.is_newest().then(|| live::address(&asked, lines.first().map(|line| line.id.as_str()), visit.now)),
         kinds: EventType::ALL.map(EventType::as_str).to_vec(),

@@ -95,6 +95,7 @@ async fn named(visit: &Visit, task_id: &str) -> Result<Vec<Task>, Problem> {
 #[template(path = "task.html")]
 struct Whole {
     frame: Frame,
+    acts: Vec<Act>,
     task: Task,
     outputs: Vec<Media>,
     items: Vec<Item>,
@@ -143,7 +144,10 @@ pub(super) async fn show(visit: &Visit) -> Page {
     };
     let frame = visit.frame(Here::Tasks);
     let ended = task.created_at.zip(task.completed_at).map(|(begun, ended)| ended.since(begun).as_secs());
+    // What was told last can be told again.
+    let last = story.events.iter().max_by(|a, b| a.id.cmp(&b.id)).map(|event| doing::of_event(visit, &event.id));
     let page = Whole {
+        acts: last.unwrap_or_default(),
         outputs: task.outputs.iter().map(|output| Media::of(output, visit.now)).collect(),
         items: timeline(story),
         category: task.error.as_ref().map(category).unwrap_or_default(),

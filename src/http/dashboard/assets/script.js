@@ -252,7 +252,7 @@ async function refresh() {
   if (!answer?.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
   const fresh = one('main', page);
-  if (!fresh || document.hidden) return;
+  if (!fresh || document.hidden || one('dialog[open]')) return;
   one('main').replaceChildren(...fresh.childNodes);
   tellTimes();
 }
