@@ -40,7 +40,8 @@ pub(crate) fn make(service: &Service, path: &str, body: &serde_json::Value) -> s
 }
 
 fn key_of(service: &Service, role: &str, team: &str) -> String {
-    let made = make(service, "/keys", &serde_json::json!({"name": format!("{team} {role}"), "role": role, "team": team}));
+    let made =
+        make(service, "/keys", &serde_json::json!({"name": format!("{team} {role}"), "role": role, "team": team}));
     made["key"].as_str().unwrap().to_owned()
 }
 
@@ -79,7 +80,7 @@ fn from_the_first_start_to_the_second_delivery() {
     sink.got.until_len(1);
 
     browser.find_text("a", "evt_").click();
-    browser.find_text("a", "Replay").click();
+    browser.find_text("main//a", "Replay").click();
     browser.find_text("p", "backend × 1");
     browser.find("main button.main").click();
     sink.got.until_len(2);
@@ -110,7 +111,9 @@ fn each_team_sees_its_own_and_who_only_looks_has_no_buttons() {
         browser.sign_in(&base, &key_of(&service, role, mine));
         (browser, mine, theirs, role)
     });
-    for path in ["/", "/ui/tasks", "/ui/callbacks", "/ui/deliveries", "/ui/sources", "/ui/destinations", "/ui/subscriptions"] {
+    for path in
+        ["/", "/ui/tasks", "/ui/callbacks", "/ui/deliveries", "/ui/sources", "/ui/destinations", "/ui/subscriptions"]
+    {
         for (browser, mine, theirs, role) in &browsers {
             browser.open(&format!("{base}{path}"));
             // Lists of what is set up begin with the table, the others with its rows.

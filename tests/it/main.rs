@@ -60,6 +60,7 @@ mod retention;
 mod retention_history;
 mod scene;
 mod schema;
+mod screenshots;
 mod sealed;
 mod settings;
 mod signed;
