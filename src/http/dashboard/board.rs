@@ -19,6 +19,8 @@ pub(super) enum Cell {
     Text(String),
     /// A name, an id, an expression.
     Code(String),
+    /// What is copied as a whole, and what is shown of it.
+    Copy(String, String),
     /// A word of ours, in its colour.
     Word(String),
     /// A moment.
