@@ -146,6 +146,7 @@ const SQLITE: &[Script] = &[
     (5, "settings", include_str!("../../migrations/sqlite/0005_settings.sql")),
     (6, "replays", include_str!("../../migrations/sqlite/0006_replays.sql")),
     (7, "notices", include_str!("../../migrations/sqlite/0007_notices.sql")),
+    (8, "lighter", include_str!("../../migrations/sqlite/0008_lighter.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
@@ -155,6 +156,7 @@ const POSTGRES: &[Script] = &[
     (5, "settings", include_str!("../../migrations/postgres/0005_settings.sql")),
     (6, "replays", include_str!("../../migrations/postgres/0006_replays.sql")),
     (7, "notices", include_str!("../../migrations/postgres/0007_notices.sql")),
+    (8, "lighter", include_str!("../../migrations/postgres/0008_lighter.sql")),
 ];
 
 fn migrator(scripts: &[Script]) -> Migrator {
