@@ -1,4 +1,5 @@
-//! What the command line asks for: words that pick rows and databases, numbers for whatever a row counts.
+//! What the command line asks for: words that pick rows and databases, numbers of connections, and sizes by their names
+//! (`events=5000`).
 
 use std::path::Path;
 
@@ -9,6 +10,7 @@ pub(crate) struct Asked {
     words: Vec<String>,
     /// In their order.
     pub(crate) numbers: Vec<u64>,
+    sizes: Vec<(String, u64)>,
 }
 
 /// SQLite or PostgreSQL.
@@ -43,7 +45,18 @@ impl Asked {
     pub(crate) fn of_arguments() -> Self {
         let given: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
         let numbers = given.iter().filter_map(|word| word.parse().ok()).collect();
-        Self { words: given.into_iter().filter(|word| word.parse::<u64>().is_err()).collect(), numbers }
+        let size = |word: &String| {
+            let (name, size) = word.split_once('=')?;
+            Some((name.to_owned(), size.parse().ok()?))
+        };
+        let sizes: Vec<(String, u64)> = given.iter().filter_map(size).collect();
+        let words = given.into_iter().filter(|word| word.parse::<u64>().is_err() && size(word).is_none());
+        Self { words: words.collect(), numbers, sizes }
+    }
+
+    /// The size of this name, unless another is asked for.
+    pub(crate) fn size(&self, name: &str, usual: u64) -> u64 {
+        self.sizes.iter().find(|(asked, _)| asked == name).map_or(usual, |(_, size)| *size)
     }
 
     /// Whether this row is wanted: it is named, or none is and it is one of the usual ones.

@@ -78,7 +78,7 @@ impl Look {
 
 /// Measures and prints each case on each database.
 pub(crate) async fn run(asked: &Asked) {
-    let events = asked.numbers.first().copied().unwrap_or(EVENTS);
+    let events = asked.size("events", EVENTS);
     for (count, targets) in CASES {
         for database in asked.databases() {
             on_database(database, count, targets, events).await;

@@ -20,7 +20,10 @@ mod asked;
 mod bare;
 mod client;
 mod deliver;
+mod disk;
+mod hanging;
 mod ingest;
+mod latency;
 mod lists;
 mod load;
 mod model;
@@ -28,7 +31,9 @@ mod model;
 mod postgres;
 mod prune;
 mod raw;
+mod repeats;
 mod service;
+mod single;
 mod sink;
 mod table;
 mod watch;
@@ -39,7 +44,7 @@ use bare::body;
 /// Each figure is the median of so many runs.
 const ROUNDS: u64 = 3;
 /// What runs when nothing is asked for.
-const USUAL: [&str; 2] = ["ingest", "deliver"];
+const USUAL: [&str; 6] = ["ingest", "deliver", "latency", "repeats", "hanging", "single"];
 /// What runs when it is asked for by name: these take long.
 const SPECIAL: [&str; 3] = ["watch", "lists", "prune"];
 
@@ -55,11 +60,22 @@ async fn main() {
         special(&asked, database).await;
     }
     table::head();
-    if asked.wants("ingest", &USUAL) {
-        ingest::run(&asked).await;
+    for name in USUAL {
+        if asked.wants(name, &USUAL) {
+            usual(name, &asked).await;
+        }
     }
-    if asked.wants("deliver", &USUAL) {
-        deliver::run(&asked).await;
+}
+
+/// A row of the table.
+async fn usual(name: &str, asked: &Asked) {
+    match name {
+        "ingest" => ingest::run(asked).await,
+        "deliver" => deliver::run(asked).await,
+        "latency" => latency::run(asked).await,
+        "repeats" => repeats::run(asked).await,
+        "hanging" => hanging::run(asked).await,
+        _ => single::run(asked).await,
     }
 }
 
