@@ -70,9 +70,10 @@ const DELIVERIES: &str =
     SELECT 'dlv_' || id, 'evt_' || id, 'sink-' || (i % 3), '', CASE WHEN i % 200 = 7 THEN 'dead' ELSE 'delivered' END,
         1, 0, 1, at, at FROM made";
 
-async fn seed(database: &str, url: &str, rows_of: impl Fn(i64, i64) -> String, to: i64) {
+/// Makes so many events, with their tasks and deliveries, in a database that is migrated.
+pub(crate) async fn seed(database: &str, url: &str, to: i64) {
     let statements = |from: i64| {
-        let made = rows_of(from, (from + MADE_AT_ONCE).min(to));
+        let made = rows(database == "sqlite", from, (from + MADE_AT_ONCE).min(to));
         [TASKS, METADATA, EVENTS, DELIVERIES].map(|insert| format!("{made} {insert}"))
     };
     for from in (0..to).step_by(usize::try_from(MADE_AT_ONCE).expect("a size")) {
@@ -84,7 +85,7 @@ async fn seed(database: &str, url: &str, rows_of: impl Fn(i64, i64) -> String, t
         .await;
 }
 
-async fn run(database: &str, url: &str, sql: String) {
+pub(crate) async fn run(database: &str, url: &str, sql: String) {
     if database == "sqlite" {
         let file = url.trim_start_matches("sqlite:");
         let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite://{file}")).await.expect("it opens");
@@ -134,7 +135,7 @@ async fn pages(client: &reqwest::Client, base: &str, query: &str) -> (f64, f64) 
 async fn measured(database: &str, url: &str, directory: &Path, events: i64) -> Vec<(f64, f64)> {
     open(database, url).await.close().await;
     let begun = Instant::now();
-    seed(database, url, |from, to| rows(database == "sqlite", from, to), events).await;
+    seed(database, url, events).await;
     println!("{database}: {events} events made in {:.0} s", begun.elapsed().as_secs_f64());
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_key = \"{KEY}\"\n[database]\nurl = \"{url}\"\n[sources.source-1]\nprovider = \"evolink\"\n"
@@ -170,7 +171,7 @@ async fn plan(client: &reqwest::Client, base: &str) {
     println!("replay plan: {status} {text} in {:.0} ms", begun.elapsed().as_secs_f64() * 1000.0);
 }
 
-async fn open(database: &str, url: &str) -> Store {
+pub(crate) async fn open(database: &str, url: &str) -> Store {
     let store = match database {
         "sqlite" => Store::open_sqlite(Path::new(url.trim_start_matches("sqlite:"))).await,
         _ => Store::open_postgres(&Secret::new(url)).await,
