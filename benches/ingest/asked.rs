@@ -38,6 +38,13 @@ impl Database {
             Self::Postgres => postgres::fresh(),
         }
     }
+
+    /// Removes a database that nobody uses any more; a file goes with its directory.
+    pub(crate) fn remove(self, url: &str) {
+        if let (Self::Postgres, Some((server, name))) = (self, url.rsplit_once('/')) {
+            postgres::execute(&format!("{server}/postgres"), &format!("DROP DATABASE {name} WITH (FORCE)"));
+        }
+    }
 }
 
 impl Asked {

@@ -21,6 +21,7 @@ mod bare;
 mod client;
 mod deliver;
 mod disk;
+mod growth;
 mod hanging;
 mod ingest;
 mod latency;
@@ -29,9 +30,11 @@ mod load;
 mod model;
 #[path = "../../tests/it/postgres.rs"]
 mod postgres;
+mod process;
 mod prune;
 mod raw;
 mod repeats;
+mod seed;
 mod service;
 mod single;
 mod sink;
@@ -44,9 +47,9 @@ use bare::body;
 /// Each figure is the median of so many runs.
 const ROUNDS: u64 = 3;
 /// What runs when nothing is asked for.
-const USUAL: [&str; 6] = ["ingest", "deliver", "latency", "repeats", "hanging", "single"];
+const USUAL: [&str; 9] = ["ingest", "deliver", "latency", "repeats", "hanging", "single", "memory", "start", "size"];
 /// What runs when it is asked for by name: these take long.
-const SPECIAL: [&str; 3] = ["watch", "lists", "prune"];
+const SPECIAL: [&str; 4] = ["growth", "watch", "lists", "prune"];
 
 #[tokio::main]
 async fn main() {
@@ -60,6 +63,9 @@ async fn main() {
         special(&asked, database).await;
     }
     table::head();
+    if asked.wants("growth", &[]) {
+        growth::run(&asked).await;
+    }
     for name in USUAL {
         if asked.wants(name, &USUAL) {
             usual(name, &asked).await;
@@ -75,7 +81,10 @@ async fn usual(name: &str, asked: &Asked) {
         "latency" => latency::run(asked).await,
         "repeats" => repeats::run(asked).await,
         "hanging" => hanging::run(asked).await,
-        _ => single::run(asked).await,
+        "single" => single::run(asked).await,
+        "memory" => process::memory(asked).await,
+        "start" => process::start(asked).await,
+        _ => process::size(asked).await,
     }
 }
 

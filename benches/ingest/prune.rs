@@ -11,7 +11,7 @@ use callboard::domain::task::Metadata;
 use callboard::flow::receive::callback_path;
 use callboard::store::Store;
 
-use crate::{body, lists, load};
+use crate::{body, load, seed};
 
 /// An event, its delivery and its task each: a million rows.
 const EVENTS: u64 = 334_000;
@@ -33,12 +33,11 @@ async fn is_done(store: &Store) -> bool {
 pub(crate) async fn run_on(database: &str, url: impl Fn(&Path) -> String, asked: Option<u64>) {
     let directory = tempfile::tempdir().expect("a directory");
     let url = url(directory.path());
-    lists::open(database, &url).await.close().await;
+    seed::open(database, &url).await.close().await;
     let events = asked.unwrap_or(EVENTS);
-    lists::seed(database, &url, i64::try_from(events).expect("a size")).await;
+    seed::seed(database, &url, &seed::Shape::LISTS, i64::try_from(events).expect("a size")).await;
     // What is not counted yet stays.
-    let counted = "UPDATE chores SET xact = (SELECT max(xact) FROM events), seq = (SELECT max(seq) FROM events)";
-    lists::run(database, &url, counted.into()).await;
+    seed::run(database, &url, seed::COUNTED.into()).await;
 
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[database]\nurl = \"{url}\"\n[sources.evolink]\nprovider = \"evolink\"\n"
