@@ -30,7 +30,7 @@ use crate::flow::roller::Roller;
 use crate::flow::roster::LiveRoster;
 use crate::flow::secrets::seal_plain;
 use crate::flow::watchman::{self, Watchman};
-use crate::http::{AdminKey, Front, Services, routes, tls::Certificates};
+use crate::http::{AdminKey, Attempts, Front, Services, routes, tls::Certificates};
 use crate::shutdown::Lifecycle;
 use crate::store::{Store, lock_sqlite, seal_beside};
 use crate::telemetry;
@@ -176,6 +176,7 @@ impl App {
             replays: Arc::clone(&replaying.wake),
             listeners: streams,
             admin: AdminKey::new(config.server.admin_key.as_ref()),
+            sign_ins: Attempts::default(),
             config: Arc::new(config),
             metrics: telemetry::metrics(),
         };

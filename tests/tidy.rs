@@ -53,6 +53,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["src/store/"]),
     ("actix_web", &["src/http/", "src/app.rs", "src/demo/listener.rs"]),
+    ("askama", &["src/http/dashboard/"]),
     ("reqwest", &["src/egress/"]),
     ("lettre", &["src/channels/email/"]),
     ("anyhow", &["src/main.rs", "src/cli/", "src/app.rs"]),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::known::{calls_back, how_known};
+use super::known::how_known;
 use super::online::online;
 use super::rest::how_secrets_rest;
 use super::{Done, Failure, console, load};
@@ -11,6 +11,7 @@ use crate::channels::{House, channel};
 use crate::config::{Config, Env, Mistake, Mistakes, REFERENCE};
 use crate::domain::source::Source;
 use crate::http::tls::Certificates;
+use crate::providers::api::calls_back;
 use crate::providers::{Provider, provider};
 
 /// Read the configuration and report every mistake with its line.

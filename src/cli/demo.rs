@@ -116,6 +116,7 @@ fn welcome(local: &str, key: &Secret, simulator: &Simulator, sinks: &Sinks, (spe
     ));
     console::say(&format!("speed          {speed} times as fast as the providers' documents say (--speed)"));
     console::say(&format!("seed           {seed}: the same tasks again with --seed {seed}"));
+    console::say(&format!("dashboard      {local}/"));
     console::say(&format!("API            {local}/api/v1"));
     if console::is_terminal() {
         console::say(&format!("admin key      {}", key.expose()));

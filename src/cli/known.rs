@@ -2,12 +2,7 @@
 
 use crate::domain::source::Source;
 use crate::providers::Provider;
-use crate::providers::api::CallbackUrl;
-
-/// Whether the provider takes a callback URL at all.
-pub(super) fn calls_back(adapter: &dyn Provider) -> bool {
-    adapter.ask().is_none_or(|ask| ask.api().callback_url != CallbackUrl::Nowhere)
-}
+use crate::providers::api::calls_back;
 
 /// From whom we hear of its tasks, and of which tasks we never hear; with what to do about that.
 pub(super) fn how_known(source: &Source, adapter: &dyn Provider) -> String {

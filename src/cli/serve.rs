@@ -10,7 +10,7 @@ use anyhow::Context;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::check::deep_mistakes;
-use super::known::{calls_back, how_known};
+use super::known::how_known;
 use super::reach::key_file;
 use super::rest::how_secrets_rest;
 use super::{Done, Failure, console, load};
@@ -21,9 +21,9 @@ use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::secret::Secret;
 use crate::domain::task::Metadata;
 use crate::flow::notice::{Notice, Notices};
-use crate::flow::receive::callback_path;
+use crate::flow::receive::{callback_path, example};
 use crate::flow::roster::{ActiveSource, Roster};
-use crate::providers::PROVIDERS;
+use crate::providers::api::calls_back;
 use crate::shutdown::Lifecycle;
 use crate::store::Store;
 
@@ -87,6 +87,7 @@ fn welcome(app: &App, config: &Config, key: &Key) {
     let roster = app.services.roster.now();
     let local = config.local_callbacks_url();
     console::say(&format!("Callboard {} is ready on {local}", env!("CARGO_PKG_VERSION")));
+    console::say(&format!("dashboard      {}/", config.manage_url()));
     console::say(&format!("API            {}/api/v1", config.manage_url()));
     match key {
         Key::Configured => console::say("admin key      as configured in `server.admin_key`"),
@@ -107,7 +108,7 @@ fn welcome(app: &App, config: &Config, key: &Key) {
     if called {
         reachability(config);
     }
-    example(app, &local);
+    show_example(app, &local);
 }
 
 /// Says where each source is called and how its tasks become known; and whether any is called at all.
@@ -147,21 +148,11 @@ fn reachability(config: &Config) {
     console::say("put a proxy or `server.tls` in front, or open a tunnel to it.");
 }
 
-fn example(app: &App, local: &str) {
+fn show_example(app: &App, local: &str) {
     let roster = app.services.roster.now();
-    let copied = |active: &&ActiveSource| active.source.signing_secrets.is_empty() && calls_back(active.adapter);
-    let mut sources: Vec<_> = roster.sources.values().filter(copied).collect();
-    // The first registered provider that is there: its example is the one that the README shows.
-    sources.sort_by_key(|active| PROVIDERS.iter().position(|known| known.name() == active.adapter.name()));
-    let Some(active) = sources.first() else { return };
-    let now = SystemClock.now();
-    let task_id = format!("task-unified-{}-{:04x}", now.0 / 1000, rand::random::<u16>());
-    let path = callback_path(&roster, &active.source.name, &Metadata::new()).unwrap_or_default();
+    let Some(command) = example(&roster, local, SystemClock.now(), |_| true) else { return };
     console::say("Try it, in another terminal:");
-    console::say(&format!(
-        "  curl -H 'Content-Type: application/json' -d '{}' {local}{path}",
-        active.adapter.example(&task_id, now)
-    ));
+    console::say(&format!("  {command}"));
 }
 
 /// Prints what happens, a line each, until the process stops.

@@ -14,7 +14,8 @@ use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::pace::{Pace, Rate};
 use crate::domain::secret::Secret;
 use crate::domain::task::{Metadata, Provenance, Trust, Via, clean};
-use crate::providers::{Answer, Header, Inbound, Unread, Unverified, Verified};
+use crate::providers::api::calls_back;
+use crate::providers::{Answer, Header, Inbound, PROVIDERS, Unread, Unverified, Verified};
 
 /// Takes callbacks in. Clones are the same.
 #[derive(Clone)]
@@ -258,4 +259,21 @@ pub fn callback_path(roster: &Roster, source: &str, pairs: &Metadata) -> Option<
         path.push_str(&query);
     }
     Some(path)
+}
+
+/// A command that posts a callback as a provider would: the example of the first registered provider whose source is
+/// seen, calls back and does not sign.
+pub fn example(roster: &Roster, base: &str, now: Timestamp, sees: impl Fn(&str) -> bool) -> Option<String> {
+    let copied = |active: &&ActiveSource| {
+        active.source.signing_secrets.is_empty() && calls_back(active.adapter) && sees(&active.source.name)
+    };
+    let registered = |active: &ActiveSource| PROVIDERS.iter().position(|known| known.name() == active.adapter.name());
+    let mut sources: Vec<_> =
+        roster.sources.values().filter(copied).map(|active| (registered(active), active)).collect();
+    sources.sort_by_key(|(at, active)| (*at, active.source.name.clone()));
+    let (_, active) = sources.first()?;
+    let task_id = format!("task-unified-{}-{:04x}", now.0 / 1000, rand::random::<u16>());
+    let path = callback_path(roster, &active.source.name, &Metadata::new())?;
+    let body = active.adapter.example(&task_id, now);
+    Some(format!("curl -H 'Content-Type: application/json' -d '{body}' {base}{path}"))
 }

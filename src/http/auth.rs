@@ -9,7 +9,7 @@ use crate::domain::access::{Right, Role, Scope};
 use crate::domain::secret::Secret;
 use crate::flow::roster::Roster;
 use crate::flow::uses::Used;
-use crate::store::Actor;
+use crate::store::{Actor, KeyRow};
 
 /// The administrator's key of the configuration; without one the key of the first start counts.
 #[derive(Clone, Debug)]
@@ -19,6 +19,11 @@ impl AdminKey {
     /// Keeps only the hash.
     pub fn new(configured: Option<&Secret>) -> Self {
         Self(configured.map(Secret::hash))
+    }
+
+    /// The hash, if one is configured.
+    pub(super) fn hash(&self) -> Option<&str> {
+        self.0.as_deref()
     }
 }
 
@@ -71,18 +76,29 @@ pub(super) async fn relay(request: &HttpRequest, services: &Services) -> Result<
     if caller.role.has(right) { Ok(caller) } else { Err(Problem::Forbidden { role: caller.role, right }) }
 }
 
-async fn known(key: &Secret, services: &Services) -> Result<Option<Caller>, Problem> {
+/// Whose key this is; `None` if it does not hold.
+///
+/// # Errors
+/// As the database gives them.
+pub(super) async fn known(key: &Secret, services: &Services) -> Result<Option<Caller>, Problem> {
     let hash = key.hash();
     // Hashes are compared: how long it takes says nothing of the key.
-    if services.admin.0.as_ref().is_some_and(|configured| *configured == hash) {
-        let key_name = "server.admin_key".to_owned();
-        return Ok(Some(Caller { key_id: None, key_name, role: Role::Admin, team: None }));
+    if services.admin.hash() == Some(hash.as_str()) {
+        return Ok(Some(administrator()));
     }
     let found = services.store.read().await?.key(&hash, services.clock.now()).await?;
-    if let Some(key) = &found {
-        services.roster.now().uses.of(Used::Key(key.id.clone())).note(services.clock.now());
-    }
-    Ok(found.map(|key| Caller { key_id: Some(key.id), key_name: key.name, role: key.role, team: key.team }))
+    Ok(found.map(|key| holder(services, key)))
+}
+
+/// Whoever has the administrator's key of the configuration.
+pub(super) fn administrator() -> Caller {
+    Caller { key_id: None, key_name: "server.admin_key".to_owned(), role: Role::Admin, team: None }
+}
+
+/// Whoever has this key, which is used now.
+pub(super) fn holder(services: &Services, key: KeyRow) -> Caller {
+    services.roster.now().uses.of(Used::Key(key.id.clone())).note(services.clock.now());
+    Caller { key_id: Some(key.id), key_name: key.name, role: key.role, team: key.team }
 }
 
 /// The key of a request.

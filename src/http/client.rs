@@ -8,6 +8,7 @@ use ipnet::IpNet;
 /// Headers in which proxies name the client, those that hold one address first.
 const ONE_ADDRESS: [&str; 2] = ["fly-client-ip", "x-real-ip"];
 const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// The client's address.
 pub(super) fn address(request: &HttpRequest, trusted: &[IpNet]) -> Option<IpAddr> {
@@ -35,7 +36,19 @@ pub(super) fn address(request: &HttpRequest, trusted: &[IpNet]) -> Option<IpAddr
 
 /// Whether the request comes from this machine itself, and not through a proxy on it.
 pub(super) fn is_loopback(request: &HttpRequest) -> bool {
-    let forwarded = [FORWARDED_FOR, "forwarded", ONE_ADDRESS[0], ONE_ADDRESS[1]];
-    request.peer_addr().is_some_and(|peer| peer.ip().is_loopback())
-        && !forwarded.iter().any(|name| request.headers().contains_key(*name))
+    request.peer_addr().is_some_and(|peer| peer.ip().is_loopback()) && !is_forwarded(request)
+}
+
+/// Whether a proxy says that it asks for somebody else.
+pub(super) fn is_forwarded(request: &HttpRequest) -> bool {
+    let forwarded = [FORWARDED_FOR, FORWARDED_PROTO, "forwarded", ONE_ADDRESS[0], ONE_ADDRESS[1]];
+    forwarded.iter().any(|name| request.headers().contains_key(*name))
+}
+
+/// What the client asked a trusted proxy by, `http` or `https`; the first proxy's word where there are several.
+pub(super) fn forwarded_scheme(request: &HttpRequest, trusted: &[IpNet]) -> Option<String> {
+    let peer = request.peer_addr()?.ip();
+    let said = request.headers().get(FORWARDED_PROTO)?.to_str().ok()?;
+    let is_trusted = trusted.iter().any(|net| net.contains(&peer));
+    is_trusted.then(|| said.split(',').next().unwrap_or_default().trim().to_ascii_lowercase())
 }

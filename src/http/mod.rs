@@ -19,6 +19,7 @@ pub mod api;
 mod auth;
 mod callbacks;
 mod client;
+mod dashboard;
 mod health;
 mod openapi;
 mod problem;
@@ -26,6 +27,7 @@ mod relay;
 pub mod tls;
 
 pub use auth::AdminKey;
+pub use dashboard::{Attempts, PAGES};
 pub use openapi::document;
 
 /// What the handlers work with. Clones are the same.
@@ -51,6 +53,8 @@ pub struct Services {
     pub listeners: Listeners,
     /// The administrator's key.
     pub admin: AdminKey,
+    /// The wrong keys that were tried of late.
+    pub sign_ins: Attempts,
     /// What was configured.
     pub config: Arc<Config>,
     /// The counters, as Prometheus reads them.
@@ -113,7 +117,8 @@ pub fn routes(front: Front) -> impl Fn(&mut web::ServiceConfig) + Clone {
                 .service(get("/openapi.json").to(openapi::json).wrap(safe()))
                 .service(get("/docs").to(openapi::docs).wrap(safe()))
                 .service(get("/docs/style.css").to(openapi::style).wrap(safe()))
-                .service(web::scope("/api/v1").wrap(safe()).configure(api::routes));
+                .service(web::scope("/api/v1").wrap(safe()).configure(api::routes))
+                .configure(dashboard::routes);
         }
     }
 }

@@ -82,7 +82,7 @@ const FULL_RETRY_AFTER_SECONDS: u64 = 10;
 
 impl Problem {
     /// What kind it is, and what is said of it.
-    fn told(&self) -> (Code, String) {
+    pub(super) fn told(&self) -> (Code, String) {
         match self {
             Self::NotFound(what) => (Code::NotFound, (*what).to_owned()),
             Self::Unauthorized => (

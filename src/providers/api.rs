@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::Unread;
+use super::{Provider, Unread};
 use crate::domain::clock::Timestamp;
 use crate::domain::pace::Rate;
 use crate::domain::task::{Observation, Status};
@@ -207,6 +207,11 @@ pub trait Ask: Send + Sync {
     fn read_list(&self, reply: &Reply<'_>) -> Result<Vec<Listed>, Told> {
         Err(Told::Nothing(format!("no list can be read (HTTP {})", reply.status)))
     }
+}
+
+/// Whether the provider takes a callback URL at all.
+pub fn calls_back(provider: &dyn Provider) -> bool {
+    provider.ask().is_none_or(|ask| ask.api().callback_url != CallbackUrl::Nowhere)
 }
 
 #[cfg(test)]

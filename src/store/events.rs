@@ -1,5 +1,6 @@
 //! Events: written once, in commit order, never altered.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Result;
@@ -94,6 +95,17 @@ impl Tx {
         };
         let row = self.fetch_one(format!("SELECT {ROW} FROM events WHERE id = $1 {seen}"), values).await?;
         row.as_ref().map(read).transpose()
+    }
+
+    /// Source and id of the tasks that these events tell of, by the events' ids.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn tasks_told(&mut self, events: Vec<String>) -> Result<HashMap<String, (String, String)>> {
+        let given = Given::rows(events.len()).text("wanted", events.into_iter());
+        let sql = "SELECT id, source, task_id FROM given CROSS JOIN events WHERE id = wanted AND task_id IS NOT NULL";
+        let rows = self.bulk_fetch(given, sql).await?;
+        rows.iter().map(|row| Ok((row.text("id")?, (row.text("source")?, row.text("task_id")?)))).collect()
     }
 
     /// A page of the events that are there for the caller, newest first.

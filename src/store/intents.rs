@@ -162,6 +162,16 @@ impl Tx {
         )
         .await
     }
+
+    /// When a task was relayed, and with which status the provider answered; `None` if it was not relayed.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn relayed_at(&mut self, source: &str, task_id: &str) -> Result<Option<(Timestamp, Option<i64>)>> {
+        let sql = "SELECT created_at, status FROM intents WHERE source = $1 AND task_id = $2 ORDER BY id LIMIT 1";
+        let Some(row) = self.fetch_one(sql, values![source, task_id]).await? else { return Ok(None) };
+        Ok(Some((row.time("created_at")?, row.optional_int("status")?)))
+    }
 }
 
 fn read(row: &Row) -> Result<Intent> {

@@ -156,7 +156,7 @@ impl Tx {
     }
 }
 
-fn read(row: &Row) -> Result<KeyRow> {
+pub(super) fn read(row: &Row) -> Result<KeyRow> {
     Ok(KeyRow {
         id: row.text("id")?,
         name: row.text("name")?,

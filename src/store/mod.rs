@@ -37,6 +37,7 @@ mod row;
 mod sealed;
 mod secrets;
 mod selected;
+mod sessions;
 mod settle;
 mod sources;
 mod sources_made;
@@ -77,6 +78,7 @@ pub use reseal::Place;
 pub use sealed::{SealFile, renew_seal_beside, seal_beside, seal_file};
 pub use secrets::{KeptSecret, Use, closed};
 pub use selected::{Counted, Selected, Stretch};
+pub use sessions::{NewSession, Session};
 pub use settle::{AttemptRow, NewAttempt, Settled};
 
 pub use sources::{SourceState, SourceTrouble};

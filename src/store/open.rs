@@ -151,6 +151,7 @@ const SQLITE: &[Script] = &[
     (6, "replays", include_str!("../../migrations/sqlite/0006_replays.sql")),
     (7, "notices", include_str!("../../migrations/sqlite/0007_notices.sql")),
     (8, "lighter", include_str!("../../migrations/sqlite/0008_lighter.sql")),
+    (9, "sessions", include_str!("../../migrations/sqlite/0009_sessions.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
@@ -161,6 +162,7 @@ const POSTGRES: &[Script] = &[
     (6, "replays", include_str!("../../migrations/postgres/0006_replays.sql")),
     (7, "notices", include_str!("../../migrations/postgres/0007_notices.sql")),
     (8, "lighter", include_str!("../../migrations/postgres/0008_lighter.sql")),
+    (9, "sessions", include_str!("../../migrations/postgres/0009_sessions.sql")),
 ];
 
 fn migrator(scripts: &[Script]) -> Migrator {

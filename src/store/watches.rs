@@ -183,6 +183,16 @@ impl Tx {
         rows.iter().map(|row| Ok((row.text("source")?, row.text("task_id")?))).collect()
     }
 
+    /// When the provider is asked for a task next; `None` if it is not to be asked.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn asked_next(&mut self, source: &str, task_id: &str) -> Result<Option<Timestamp>> {
+        let sql = "SELECT ask_at FROM watches WHERE source = $1 AND task_id = $2";
+        let row = self.fetch_one(sql, values![source, task_id]).await?;
+        Ok(row.map(|row| row.optional_time("ask_at")).transpose()?.flatten())
+    }
+
     /// When the next of them is due.
     ///
     /// # Errors

@@ -39,7 +39,13 @@ fn the_printed_line_makes_an_event_and_its_repeat_none() {
         .out
         .until("the last line of the welcome", |lines| lines.iter().any(|line| line.contains("  curl ")).then_some(()));
     let welcome = service.out.all().join("\n");
-    for expected in ["Callboard ", " is ready on http://127.0.0.1:", "/api/v1", "callboard.key, made just now"] {
+    for expected in [
+        "Callboard ",
+        " is ready on http://127.0.0.1:",
+        "dashboard      http://127.0.0.1:",
+        "/api/v1",
+        "callboard.key, made just now",
+    ] {
         assert!(welcome.contains(expected), "`{expected}` is not in\n{welcome}");
     }
     for expected in ["  evolink  ", "  aivideoapi  ", "  replicate  ", "public https", "tunnel", "cannot be noticed"] {

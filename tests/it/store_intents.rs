@@ -66,6 +66,9 @@ both! {
         let known = open(&store, &intent(Some("k"))).await;
         assert_eq!((known.metadata, known.sealed_key.as_deref(), known.client_url), (Metadata::new(), Some("s1.a.c"), None));
         assert_eq!((known.status, known.task_id, known.called_back), (Some(200), task_id, true));
+        let mut tx = store.read().await.unwrap();
+        assert_eq!(tx.relayed_at("evolink", "task-1").await.unwrap(), Some((START, Some(200))));
+        assert_eq!(tx.relayed_at("b", "task-1").await.unwrap(), None);
     }
 
     async fn a_key_is_forgotten_where_no_task_can_come_of_it(db: Db) {

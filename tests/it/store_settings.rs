@@ -62,6 +62,21 @@ async fn changed(tx: &mut Tx, version: &mut i64) -> bool {
 }
 
 both! {
+    async fn events_say_of_which_task_they_tell(db: Db) {
+        let database = Database::fresh(db);
+        let store = database.store().await;
+        let (_, event) = ended("task-1", Status::Completed, START);
+        let mut tx = store.write().await.unwrap();
+        tx.insert_events([event.clone()]);
+        tx.commit().await.unwrap();
+        let mut tx = store.read().await.unwrap();
+        let (id, unknown) = (event.id.to_string(), "evt_none".to_owned());
+        let told = tx.tasks_told(vec![id.clone(), unknown]).await.unwrap();
+        let expected = (event.source.unwrap(), event.task_id.unwrap());
+        assert_eq!(told.into_iter().collect::<Vec<_>>(), [(id, expected)]);
+        assert!(tx.tasks_told(Vec::new()).await.unwrap().is_empty());
+    }
+
     async fn a_key_is_made_shown_changed_and_ended(db: Db) {
         let database = Database::fresh(db);
         let store = database.store().await;
@@ -191,6 +206,7 @@ both! {
             tx.disable(name, "gone", START).await.unwrap();
         }
         assert_eq!(tx.holding().await.unwrap(), ["a", "b"]);
+        assert_eq!((tx.held_count("b", 1).await.unwrap(), tx.held_count("none", 9).await.unwrap()), (1, 0));
         tx.release("a", later(1)).await.unwrap();
         assert_eq!(tx.holding().await.unwrap(), ["a", "b"], "they are disabled");
         tx.commit().await.unwrap();

@@ -79,6 +79,9 @@ both! {
         ]);
         let next = |source: &str, vouched, at| NextAsk { source: source.into(), vouched, ask_at: at };
         let mut due = tx.next_questions(&["evolink", "other", "nobody"]).await.unwrap();
+        assert_eq!(tx.asked_next("evolink", "second").await.unwrap(), Some(later(2)));
+        assert_eq!(tx.asked_next("evolink", "rests").await.unwrap(), None);
+        assert_eq!(tx.asked_next("evolink", "nobody").await.unwrap(), None);
         due.sort_by_key(|next| (next.source.clone(), next.vouched));
         assert_eq!(due, [next("evolink", false, later(1)), next("evolink", true, later(1)), next("other", true, later(1))]);
         tx.commit().await.unwrap();

@@ -22,18 +22,18 @@ const LIMIT_MAX: usize = 250;
 const CODE_BYTES: usize = 8;
 
 /// The query of a list, every key of which is known.
-pub(super) struct Query {
+pub(in crate::http) struct Query {
     pairs: BTreeMap<String, String>,
     /// How many are asked for.
-    pub(super) limit: usize,
+    pub(in crate::http) limit: usize,
     /// The id after which the page begins.
-    pub(super) before: Option<String>,
+    pub(in crate::http) before: Option<String>,
 }
 
 impl Query {
     /// Reads the query of the list `kind`, which has these filters; one that ends with a dot is the
     /// beginning of many.
-    pub(super) fn read(text: &str, kind: &str, filters: &[&str], key: &Secret) -> Result<Self, Problem> {
+    pub(in crate::http) fn read(text: &str, kind: &str, filters: &[&str], key: &Secret) -> Result<Self, Problem> {
         let mut query = Self { pairs: BTreeMap::new(), limit: LIMIT_DEFAULT, before: None };
         for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
             match name.as_ref() {
@@ -49,7 +49,7 @@ impl Query {
     }
 
     /// A filter's text.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    pub(in crate::http) fn text(&self, name: &str) -> Option<String> {
         self.pairs.get(name).cloned()
     }
 
@@ -94,7 +94,7 @@ fn unknown_filter(name: &str, filters: &[&str]) -> Problem {
     invalid(name, format!("there is no such filter; {}", suggestion(name, known)))
 }
 
-pub(super) fn invalid(field: &str, detail: impl Into<String>) -> Problem {
+pub(in crate::http) fn invalid(field: &str, detail: impl Into<String>) -> Problem {
     Problem::Invalid { field: field.to_owned(), detail: detail.into() }
 }
 
@@ -110,7 +110,7 @@ pub(super) fn answer<'a, T, V: Serialize>(
 }
 
 /// The cursor of the page after this one.
-pub(super) fn next<T>(page: &Rows<T>, kind: &str, key: &Secret) -> Option<String> {
+pub(in crate::http) fn next<T>(page: &Rows<T>, kind: &str, key: &Secret) -> Option<String> {
     page.next.as_ref().map(|id| seal(id, kind, key))
 }
 
@@ -138,7 +138,8 @@ fn code(id: &str, kind: &str, key: &Secret) -> Vec<u8> {
     mac.finalize().into_bytes()[..CODE_BYTES].to_vec()
 }
 
-fn seal(id: &str, kind: &str, key: &Secret) -> String {
+/// The cursor of what stands behind this id.
+pub(in crate::http) fn seal(id: &str, kind: &str, key: &Secret) -> String {
     let mut bytes = code(id, kind, key);
     bytes.extend_from_slice(id.as_bytes());
     URL_SAFE_NO_PAD.encode(bytes)

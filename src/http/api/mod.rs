@@ -10,8 +10,8 @@ pub(super) mod deliveries;
 pub(super) mod destinations;
 pub(super) mod events;
 pub(super) mod keys;
-mod list;
-mod post;
+pub(super) mod list;
+pub(super) mod post;
 pub(super) mod replays;
 pub(super) mod sources;
 pub(super) mod stats;
@@ -19,7 +19,7 @@ pub(super) mod stream;
 pub(super) mod subscriptions;
 pub(super) mod tasks;
 pub(super) mod teams;
-mod timeline;
+pub(super) mod timeline;
 pub(super) mod view;
 
 type Answer = Result<actix_web::HttpResponse, Problem>;
@@ -49,6 +49,7 @@ routes! {
     get "/deliveries" => deliveries::list;
     get "/deliveries/{id}" => deliveries::show;
     post "/deliveries/{id}/retry" => deliveries::retry;
+    post "/deliveries/{id}/give-up" => deliveries::give_up;
     get "/tasks" => tasks::list;
     post "/tasks" => tasks::register;
     // A task id may hold a slash, encoded or not.

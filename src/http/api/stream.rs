@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 
+use actix_web::http::header::HeaderMap;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -40,10 +41,33 @@ const KEY_ENDED: &str = ": this key no longer holds\n\n";
 ))]
 pub(super) async fn follow(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Read).await?;
-    let wanted = read(&request)?;
-    let key = caller.key_id.as_deref().unwrap_or_default();
+    let wanted = read(request.query_string(), request.headers())?;
+    let key = caller.key_id.unwrap_or_default();
+    stream(services.clone(), &key, wanted, ByKey { services, request }).await
+}
+
+/// Who follows the events: what they may see at each moment, and the form in which they are told.
+pub(in crate::http) trait Follower: 'static {
+    /// What they may see now; `None` if they may no longer look.
+    async fn scope(&self) -> Result<Option<Scope>, Problem>;
+    /// What is sent; where nothing is left of it, nothing.
+    fn frames(&self, told: &Told) -> String;
+    /// What is sent when they may no longer look.
+    fn ended(&self) -> &'static str;
+}
+
+/// Answers with the events as they are committed.
+///
+/// # Errors
+/// [`Problem::Full`] where too many follow already.
+pub(in crate::http) async fn stream(
+    services: Data<Services>,
+    key: &str,
+    wanted: Wanted,
+    follower: impl Follower,
+) -> Answer {
     let listening = services.listeners.open(key, wanted).await?.map_err(Problem::Full)?;
-    let following = Following { services, request, listening, stage: Stage::Opened };
+    let following = Following { follower, listening, stage: Stage::Opened };
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         // nginx would collect what we send.
@@ -51,9 +75,8 @@ pub(super) async fn follow(services: Data<Services>, request: HttpRequest) -> An
         .streaming(futures_util::stream::unfold(following, next)))
 }
 
-struct Following {
-    services: Data<Services>,
-    request: HttpRequest,
+struct Following<F> {
+    follower: F,
     listening: Listening,
     stage: Stage,
 }
@@ -66,7 +89,7 @@ enum Stage {
 }
 
 /// What is sent next. It is asked for only when the client has room for it.
-async fn next(mut following: Following) -> Option<(Result<Bytes, Infallible>, Following)> {
+async fn next<F: Follower>(mut following: Following<F>) -> Option<(Result<Bytes, Infallible>, Following<F>)> {
     let bytes = match following.stage {
         Stage::Opened => {
             following.stage = Stage::Open;
@@ -78,18 +101,18 @@ async fn next(mut following: Following) -> Option<(Result<Bytes, Infallible>, Fo
     Some((Ok(bytes), following))
 }
 
-impl Following {
+impl<F: Follower> Following<F> {
     /// `None` where the process stops.
     async fn told(&mut self) -> Option<Bytes> {
         loop {
             if self.listening.is_stopped() {
                 return None;
             }
-            let looked = match self.scope().await {
+            let looked = match self.follower.scope().await {
                 Ok(Some(scope)) => self.listening.look(&scope).await.map_err(Problem::from),
                 Ok(None) => {
                     self.stage = Stage::Ended;
-                    return Some(Bytes::from_static(KEY_ENDED.as_bytes()));
+                    return Some(Bytes::from_static(self.follower.ended().as_bytes()));
                 }
                 Err(problem) => Err(problem),
             };
@@ -101,13 +124,21 @@ impl Following {
                     Err(Stopped) => return None,
                 },
             };
+            let told = told.map(|told| self.follower.frames(&told)).filter(|told| !told.is_empty());
             if let Some(told) = told {
-                return Some(frames(&told));
+                return Some(Bytes::from(told));
             }
         }
     }
+}
 
-    /// What the key may see at this moment; `None` if it may no longer look.
+/// Whoever asked the API with a key.
+struct ByKey {
+    services: Data<Services>,
+    request: HttpRequest,
+}
+
+impl Follower for ByKey {
     async fn scope(&self) -> Result<Option<Scope>, Problem> {
         match auth::caller(&self.request, &self.services, Right::Read).await {
             Ok(caller) => Ok(Some(caller.scope(&self.services.roster.now()))),
@@ -115,11 +146,23 @@ impl Following {
             Err(_) => Ok(None),
         }
     }
+
+    fn frames(&self, told: &Told) -> String {
+        frames(told)
+    }
+
+    fn ended(&self) -> &'static str {
+        KEY_ENDED
+    }
 }
 
-fn read(request: &HttpRequest) -> Result<Wanted, Problem> {
+/// What a follower's address asks for.
+///
+/// # Errors
+/// [`Problem::Invalid`] for what there is not.
+pub(in crate::http) fn read(query: &str, headers: &HeaderMap) -> Result<Wanted, Problem> {
     let mut wanted = Wanted::default();
-    for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let words = || value.split(',').map(str::trim).filter(|word| !word.is_empty());
         match name.as_ref() {
             "type" => {
@@ -137,7 +180,7 @@ fn read(request: &HttpRequest) -> Result<Wanted, Problem> {
         }
     }
     // Who connects again sends the header; the query is still that of the first time.
-    if let Some(value) = request.headers().get("last-event-id") {
+    if let Some(value) = headers.get("last-event-id") {
         wanted.last = last(value.to_str().unwrap_or("?"), "Last-Event-ID")?.or(wanted.last);
     }
     Ok(wanted)
@@ -163,7 +206,7 @@ struct Aimed<'a> {
     event: Box<RawValue>,
 }
 
-fn frames(told: &Told) -> Bytes {
+fn frames(told: &Told) -> String {
     let mut text = String::new();
     match told {
         Told::Events(rows) => {
@@ -180,11 +223,11 @@ fn frames(told: &Told) -> Bytes {
         }
         Told::At(at) => text = format!(": at {at}\n\n"),
     }
-    Bytes::from(text)
+    text
 }
 
 /// One event of the stream. Its bytes are those that were told; a line's end within them would end the field.
-fn frame(text: &mut String, id: Option<&str>, event: &str, data: &str) {
+pub(in crate::http) fn frame(text: &mut String, id: Option<&str>, event: &str, data: &str) {
     if let Some(id) = id {
         text.push_str(&format!("id: {id}\n"));
     }
@@ -213,7 +256,8 @@ mod tests {
         let read_uri = |uri: &str, header: &str| {
             let request = actix_web::test::TestRequest::with_uri(uri);
             let request = if header.is_empty() { request } else { request.insert_header(("last-event-id", header)) };
-            read(&request.to_http_request())
+            let request = request.to_http_request();
+            read(request.query_string(), request.headers())
         };
         let wanted = read_uri("/?type=task.failed,task.completed&type=task.overdue&source=a&source=b&listener=dev", "");
         let wanted = wanted.unwrap();

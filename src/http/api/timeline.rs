@@ -65,13 +65,19 @@ pub(in crate::http) enum Entry<'a> {
 
 /// The rows of which a timeline is made.
 #[derive(Default)]
-pub(super) struct Story {
-    callbacks: Vec<CallbackRow>,
-    polls: Vec<PollRow>,
-    forwards: Vec<DeliveryRow>,
-    events: Vec<EventRow>,
-    deliveries: Vec<DeliveryRow>,
-    attempts: Vec<AttemptRow>,
+pub(in crate::http) struct Story {
+    /// What the provider posted.
+    pub(in crate::http) callbacks: Vec<CallbackRow>,
+    /// What it answered.
+    pub(in crate::http) polls: Vec<PollRow>,
+    /// What was handed on to a client that relayed.
+    pub(in crate::http) forwards: Vec<DeliveryRow>,
+    /// What is told.
+    pub(in crate::http) events: Vec<EventRow>,
+    /// To whom.
+    pub(in crate::http) deliveries: Vec<DeliveryRow>,
+    /// The tries of forwards and deliveries.
+    pub(in crate::http) attempts: Vec<AttemptRow>,
 }
 
 impl Story {
@@ -79,7 +85,7 @@ impl Story {
     ///
     /// # Errors
     /// As the database gives them.
-    pub(super) async fn read(tx: &mut Tx, scope: &Scope, source: &str, task_id: &str) -> Result<Self> {
+    pub(in crate::http) async fn read(tx: &mut Tx, scope: &Scope, source: &str, task_id: &str) -> Result<Self> {
         let mut story = Self { polls: tx.polls(source, task_id, SHOWN_OF_POLLS).await?, ..Self::default() };
         let (source, task_id) = (Some(source.to_owned()), Some(task_id.to_owned()));
         let callbacks =
