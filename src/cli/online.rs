@@ -65,7 +65,7 @@ pub(super) async fn online(config: Config, house: House) -> Done {
 async fn destinations(roster: &Roster) -> Vec<(String, Result<String, String>)> {
     let mut results = Vec::new();
     for (name, target) in &roster.targets {
-        let report = probe(target, PATIENCE, SystemClock.now()).await;
+        let report = probe(&*target.sender, PATIENCE, SystemClock.now()).await;
         let result = match report.outcome {
             Outcome::Delivered => Ok("it took a test message".into()),
             other => Err(other.reason().unwrap_or("no answer").to_owned()),

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use super::{Done, Failure, console, load};
 use crate::app::{house, open_store, safe};
 use crate::config::{Env, nearest};
-use crate::domain::callback::{METADATA_BYTES_MAX, METADATA_KEYS_MAX};
+use crate::domain::callback::written_metadata;
 use crate::domain::clock::SystemClock;
-use crate::domain::task::Metadata;
 use crate::flow::receive::callback_path;
 use crate::flow::roster::LiveRoster;
 use crate::providers::api::calls_back;
@@ -26,7 +25,8 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments, file: Option<PathBuf>, env: &Env) -> Done {
     let config = load(file, env)?;
-    let pairs = pairs(&arguments.metadata).map_err(Failure::Wrong)?;
+    let pairs = written_metadata(arguments.metadata.iter().map(String::as_str));
+    let pairs = pairs.map_err(|problem| Failure::Wrong(format!("--meta {problem}")))?;
     let store = open_store(&config).await?;
     let base = config.base_url();
     let public = config.server.public_url.is_some();
@@ -50,24 +50,4 @@ pub(super) async fn run(arguments: Arguments, file: Option<PathBuf>, env: &Env) 
         console::complain("note: `server.public_url` is not set, and no provider can reach this address");
     }
     Ok(())
-}
-
-fn pairs(given: &[String]) -> Result<Metadata, String> {
-    let mut pairs = Metadata::new();
-    for pair in given {
-        let (key, value) = pair.split_once('=').ok_or_else(|| format!("--meta {pair}: write it as KEY=VALUE"))?;
-        if key.is_empty() || key.starts_with("cb_") {
-            return Err(format!("--meta {pair}: a key is at least one character and does not begin with `cb_`"));
-        }
-        if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(format!("--meta {pair}: `{key}` is given twice"));
-        }
-    }
-    let bytes: usize = pairs.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if pairs.len() > METADATA_KEYS_MAX || bytes > METADATA_BYTES_MAX {
-        return Err(format!(
-            "at most {METADATA_KEYS_MAX} keys and {METADATA_BYTES_MAX} bytes of metadata fit into a URL"
-        ));
-    }
-    Ok(pairs)
 }

@@ -94,6 +94,28 @@ pub const METADATA_KEYS_MAX: usize = 20;
 /// At most so many bytes of keys and values together (contract §4).
 pub const METADATA_BYTES_MAX: usize = 2048;
 
+/// Reads metadata that somebody wrote to be put into a callback URL: each pair as `key=value`.
+///
+/// # Errors
+/// What is wrong, and with which pair.
+pub fn written_metadata<'a>(given: impl IntoIterator<Item = &'a str>) -> Result<Metadata, String> {
+    let mut pairs = Metadata::new();
+    for pair in given {
+        let (key, value) = pair.split_once('=').ok_or_else(|| format!("{pair}: write it as KEY=VALUE"))?;
+        if key.is_empty() || key.starts_with("cb_") {
+            return Err(format!("{pair}: a key is at least one character and does not begin with `cb_`"));
+        }
+        if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(format!("{pair}: `{key}` is given twice"));
+        }
+    }
+    let bytes: usize = pairs.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if pairs.len() > METADATA_KEYS_MAX || bytes > METADATA_BYTES_MAX {
+        return Err(format!("at most {METADATA_KEYS_MAX} keys and {METADATA_BYTES_MAX} bytes of it fit into a URL"));
+    }
+    Ok(pairs)
+}
+
 /// The metadata of a callback URL's query.
 #[derive(Clone, PartialEq, Debug)]
 pub struct QueryMetadata {

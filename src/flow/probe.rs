@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::roster::Target;
-use crate::channels::Message;
+use crate::channels::{Message, Sender};
 use crate::domain::clock::Timestamp;
 use crate::domain::delivery::Report;
 use crate::domain::event::{Event, EventType};
@@ -13,7 +12,7 @@ use crate::domain::task::{
 
 /// Sends a test event and says how it went. Nothing is retried, and nothing is held against the
 /// destination.
-pub async fn probe(target: &Target, timeout: Duration, now: Timestamp) -> Report {
+pub async fn probe(sender: &dyn Sender, timeout: Duration, now: Timestamp) -> Report {
     let event = test_event(now);
     let message = Message {
         event_id: event.id.to_string(),
@@ -25,7 +24,7 @@ pub async fn probe(target: &Target, timeout: Duration, now: Timestamp) -> Report
         timeout,
         parts_done: Vec::new(),
     };
-    target.sender.send(&message).await
+    sender.send(&message).await
 }
 
 fn test_event(now: Timestamp) -> Event {

@@ -261,6 +261,17 @@ impl Tx {
         Ok(many.unsigned_abs())
     }
 
+    /// How many deliveries are held for a destination, counted up to `most`.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn held_count(&mut self, name: &str, most: usize) -> Result<u64> {
+        let sql = "SELECT count(*) AS many FROM (
+                       SELECT 1 FROM deliveries WHERE destination = $1 AND status = 'held' LIMIT $2) AS counted";
+        let row = self.fetch_one(sql, values![name, most as i64]).await?;
+        row.map_or(Ok(0), |row| row.int("many")).map(i64::unsigned_abs)
+    }
+
     /// The destinations for which something is held.
     ///
     /// # Errors

@@ -152,6 +152,21 @@ impl Tx {
             .await?;
         Ok(changed == 1)
     }
+
+    /// A delivery that waits or is held is dead now, for this reason. Gives whether there was one to be given up.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn give_up(&mut self, delivery_id: &str, reason: &str, now: Timestamp) -> Result<bool> {
+        let changed = self
+            .execute(
+                "UPDATE deliveries SET status = 'dead', due_at = NULL, lease = lease + 1, finished_at = $2, reason = $3
+                 WHERE id = $1 AND (status = 'held' OR (status = 'pending' AND lease_until IS NULL))",
+                values![delivery_id, now, reason],
+            )
+            .await?;
+        Ok(changed == 1)
+    }
 }
 
 fn parts(done: &[String]) -> Option<String> {

@@ -47,6 +47,7 @@ fn table(sink: &str) -> Vec<(&'static str, &'static str, &'static str, Value, Ex
         ("get", "/deliveries", "/deliveries", nothing(), SEEN_BY_ALL),
         ("get", "/deliveries/{id}", "/deliveries/DELIVERY", nothing(), OF_THE_TEAM),
         ("post", "/deliveries/{id}/retry", "/deliveries/DELIVERY/retry", nothing(), TOLD_BY_THE_TEAM),
+        ("post", "/deliveries/{id}/give-up", "/deliveries/{delivery}/give-up", nothing(), TOLD_BY_THE_TEAM),
         ("get", "/tasks", "/tasks", nothing(), SEEN_BY_ALL),
         ("post", "/tasks", "/tasks", json!({"source": "alpha-src", "task_id": "alpha-{n}"}), [201, 201, 422, 403, 201]),
         ("get", "/tasks/{source}/{task_id:.*}", "/tasks/alpha-src/alpha-task", nothing(), OF_THE_TEAM),
@@ -201,6 +202,11 @@ impl World {
                 let body = json!({"since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"});
                 let made = call(&self.app, self.callers[1].1.as_deref(), "post", "/replays", &body).await;
                 made.expect(202).text("id").to_owned()
+            }
+            "delivery" => {
+                let path = format!("/api/v1/events/{}/replay", self.event);
+                let told = self.app.post_api(&path, json!({"destination": "alpha-hook"})).await.expect(202);
+                told.body["deliveries"][0].as_str().unwrap().to_owned()
             }
             "team" => self.make("teams", json!({"name": name})).await.text("name").to_owned(),
             "key" => {

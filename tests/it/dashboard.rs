@@ -97,6 +97,12 @@ impl Browser {
         self.post("/ui/sign-in", &[("key", key), ("back", "/ui/tasks?status=failed")]).await
     }
 
+    /// Sends a form of its own page.
+    pub(crate) async fn act(&self, path: &str, fields: &[(&str, &str)]) -> Shown {
+        let token = self.form_token().await;
+        self.post(path, &[fields, &[("form_token", token.as_str())]].concat()).await
+    }
+
     /// The token that the forms of its pages carry.
     async fn form_token(&self) -> String {
         let page = self.get("/").await.expect(200).body;

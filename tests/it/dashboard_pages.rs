@@ -1,5 +1,6 @@
 //! The dashboard's pages: what each key sees of them, and that nothing of a provider's words is more than a text.
 
+use callboard::domain::access::Right;
 use callboard::http::PAGES;
 use serde_json::{Value, json};
 
@@ -57,16 +58,23 @@ async fn addresses(app: &TestApp) -> Vec<String> {
     let callback = id("/api/v1/callbacks?source=alpha-src").await;
     let delivery = id("/api/v1/deliveries?destination=alpha-hook").await;
     let task_id: String = format!("alpha-task {HOSTILE}").bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let shown = PAGES.iter().filter(|(method, _, path)| *method == "GET" && *path != "/ui/live");
+    let shown = PAGES.iter().filter(|(method, right, path)| {
+        *method == "GET" && *right == Right::Read && *path != "/ui/live" && !path.starts_with("/ui/replays/")
+    });
     shown
         .map(|(_, _, path)| {
             let id = match *path {
                 path if path.starts_with("/ui/events/") => &event,
                 path if path.starts_with("/ui/callbacks/") => &callback,
                 path if path.starts_with("/ui/deliveries/") => &delivery,
+                path if path.starts_with("/ui/sources/") => "alpha-src",
+                path if path.starts_with("/ui/destinations/") => "alpha-hook",
                 _ => "",
             };
-            path.replace("{id}", id).replace("{source}", "alpha-src").replace("{task_id:.*}", &task_id)
+            path.replace("{id}", id)
+                .replace("{name}", id)
+                .replace("{source}", "alpha-src")
+                .replace("{task_id:.*}", &task_id)
         })
         .collect()
 }

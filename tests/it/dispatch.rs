@@ -67,6 +67,28 @@ both! {
         app.post_api(&format!("/api/v1/deliveries/{id}/retry"), json!({})).await.expect(409);
     }
 
+    async fn a_delivery_that_is_given_up_is_dead_until_it_is_tried_again(db: Db) {
+        let sink = Sink::scripted(|_| Reply::status(500)).await;
+        let mut app = TestApp::new(db, &webhook("backend", &sink.url())).await;
+        app.evolink("task-1", "completed").await.expect(200);
+        assert_eq!(app.tick_all().await, 1);
+        let id = app.deliveries("backend").await[0]["id"].as_str().unwrap().to_owned();
+        let path = |what: &str| format!("/api/v1/deliveries/{id}/{what}");
+        let given_up = app.post_api(&path("give-up"), json!({})).await.expect(202);
+        assert_eq!(given_up.body, json!({"id": id, "status": "dead"}));
+        let shown = app.get(&format!("/api/v1/deliveries/{id}")).await.expect(200);
+        assert_eq!((shown.text("status"), shown.text("reason")), ("dead", "given up by server.admin_key"));
+        app.post_api(&path("give-up"), json!({})).await.expect(409);
+        app.advance(Duration::from_secs(1_000_000));
+        assert_eq!(app.tick_all().await, 0);
+        let noted = app.get("/api/v1/audit?action=delivery.give_up").await.expect(200);
+        assert_eq!(noted.items()[0]["object"].as_str(), Some(id.as_str()));
+
+        app.post_api(&path("retry"), json!({})).await.expect(202);
+        assert_eq!(app.tick_all().await, 1);
+        app.post_api("/api/v1/deliveries/dlv_none/give-up", json!({})).await.expect(404);
+    }
+
     async fn those_who_failed_together_do_not_come_back_together(db: Db) {
         let sink = Sink::scripted(|_| Reply::Close).await;
         let mut app = TestApp::new(db, &webhook("backend", &sink.url())).await;

@@ -266,6 +266,7 @@ both! {
         assert_eq!((claimed[0].failures, claimed[0].attempts, claimed[0].superseded), (0, 0, false));
         assert_eq!(tx.backlog().await.unwrap(), [("a".into(), later(30)), ("b".into(), START)]);
         assert!(!tx.retry(&ids[0], later(6)).await.unwrap(), "it is in somebody's hand");
+        assert!(!tx.give_up(&ids[0], "no", later(6)).await.unwrap(), "it is in somebody's hand");
 
         let waits = || settlement(DeliveryStatus::Pending, Some(later(40)));
         assert_eq!(tx.settle(&[settled(&ids[0], 0, waits()), settled("dlv_none", 1, waits())], later(6)).await.unwrap().len(), 2);

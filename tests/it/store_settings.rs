@@ -206,6 +206,7 @@ both! {
             tx.disable(name, "gone", START).await.unwrap();
         }
         assert_eq!(tx.holding().await.unwrap(), ["a", "b"]);
+        assert_eq!((tx.held_count("b", 1).await.unwrap(), tx.held_count("none", 9).await.unwrap()), (1, 0));
         tx.release("a", later(1)).await.unwrap();
         assert_eq!(tx.holding().await.unwrap(), ["a", "b"], "they are disabled");
         tx.commit().await.unwrap();

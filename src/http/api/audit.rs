@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::Answer;
 use super::list::{self, Query};
@@ -44,19 +45,28 @@ pub(in crate::http) struct AuditView<'a> {
 pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answer {
     let caller = auth::caller(&request, &services, Right::Manage).await?;
     let roster = services.roster.now();
-    let filters = ["action", "object", "since", "until"];
-    let query = Query::read(request.query_string(), "audit", &filters, &roster.url_key)?;
-    let filter = AuditFilter {
-        team: caller.team.clone(),
+    let query = Query::read(request.query_string(), "audit", &FILTERS, &roster.url_key)?;
+    let page = services.store.read().await?.audited(&filter(&query, caller.team)?).await?;
+    Ok(list::answer(&page, "audit", &roster.url_key, view))
+}
+
+/// What the list can be filtered by.
+pub(in crate::http) const FILTERS: [&str; 4] = ["action", "object", "since", "until"];
+
+/// Which changes a query asks for, of one team or of all.
+///
+/// # Errors
+/// [`Problem::Invalid`] for a value that is none.
+pub(in crate::http) fn filter(query: &Query, team: Option<String>) -> Result<AuditFilter, Problem> {
+    Ok(AuditFilter {
+        team,
         action: query.text("action"),
         object: query.text("object"),
         since: query.time("since")?,
         until: query.time("until")?,
         before: query.before.clone(),
         limit: query.limit,
-    };
-    let page = services.store.read().await?.audited(&filter).await?;
-    Ok(list::answer(&page, "audit", &roster.url_key, view))
+    })
 }
 
 fn view(row: &AuditRow) -> AuditView<'_> {

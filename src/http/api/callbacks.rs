@@ -1,7 +1,7 @@
 //! Callbacks as they came in.
 
 use actix_web::http::{StatusCode, header};
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,7 @@ use super::super::Services;
 use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
 use super::list::{self, Query};
-use super::post::{Fields, once_prepared};
+use super::post::{Changed, Fields, Wanted, once_prepared};
 use super::view::{CallbackView, Page};
 use super::{Answer, view};
 use crate::domain::access::Right;
@@ -124,12 +124,7 @@ impl Reprocessed {
 #[utoipa::path(post, path = "/callbacks/{id}/reprocess", security(("key" = ["manage"])), request_body(content = Nothing, description = "It may be left out"), responses(
     (status = 202, description = "What became of it", body = Reprocessed),
 ))]
-pub(super) async fn reprocess(
-    services: Data<Services>,
-    request: HttpRequest,
-    id: Path<String>,
-    payload: Payload,
-) -> Answer {
+pub(in crate::http) async fn reprocess(services: Data<Services>, id: Path<String>, wanted: Wanted) -> Changed {
     let read_again = async |caller: &Caller, fields: Fields| {
         fields.end(&[])?;
         let scope = caller.scope(&services.roster.now());
@@ -143,7 +138,7 @@ pub(super) async fn reprocess(
             NotRead::Unrecorded => Problem::Unavailable,
         })
     };
-    once_prepared(&services, &request, payload, Right::Manage, read_again, async |caller, tx, receipt| {
+    once_prepared(&services, wanted, Right::Manage, read_again, async |caller, tx, receipt| {
         let detail = json!({"outcome": receipt.outcome});
         tx.audit(&caller.actor(), "callback.reprocess", &id, Some(detail), services.clock.now());
         Ok((StatusCode::ACCEPTED, json!(Reprocessed::of(receipt))))

@@ -1,28 +1,32 @@
 //! Deliveries and their attempts.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::super::Services;
+use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
-use super::super::{Services, auth};
 use super::list::{self, Query};
-use super::post::once;
+use super::post::{Changed, Wanted, once};
 use super::view::{DeliveryView, Page, TriedView};
 use super::{Answer, view};
 use crate::domain::access::Right;
+use crate::domain::clock::Timestamp;
 use crate::domain::delivery::DeliveryStatus;
+use crate::flow::roster::Roster;
 use crate::http::openapi::{Nothing, asked};
-use crate::store::DeliveryFilter;
+use crate::store::{DeliveryFilter, DeliveryRow, Tx};
 
+const IN_HAND: &str = "it is being sent at this moment";
 const NO_DELIVERY: Problem = Problem::NotFound("there is no delivery with this id");
 
-/// A delivery that is tried again.
+/// A delivery that is tried again or given up.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Retried<'a> {
+pub(in crate::http) struct Turned<'a> {
     id: &'a str,
     status: DeliveryStatus,
 }
@@ -75,25 +79,56 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Pat
 /// `delivery_status`.
 #[utoipa::path(post, path = "/deliveries/{id}/retry", security(("key" = ["manage"])),
     request_body(content = Nothing, description = "Nothing, or an empty object"), responses(
-    (status = 202, description = "It is tried", body = Retried),
+    (status = 202, description = "It is tried", body = Turned),
     (status = 409, description = "It is delivered, held, or being sent at this moment"),
 ))]
-pub(super) async fn retry(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
-    once(&services, &request, body, Right::Manage, async |caller, tx, fields| {
+pub(in crate::http) async fn retry(services: Data<Services>, id: Path<String>, wanted: Wanted) -> Changed {
+    once(&services, wanted, Right::Manage, async |caller, tx, fields| {
         fields.end(&[])?;
         let (roster, now) = (services.roster.now(), services.clock.now());
         let row = tx.delivery(&caller.scope(&roster), &id).await?.ok_or(NO_DELIVERY)?;
         if tx.retry(&id, now).await? {
-            let team = roster.targets.get(&row.destination).map(|target| target.destination.team.as_str());
-            let by = team.map_or_else(|| caller.actor(), |team| caller.actor().for_team(team));
-            tx.audit(&by, "delivery.retry", &id, Some(json!({"destination": row.destination})), now);
-            return Ok((StatusCode::ACCEPTED, json!(Retried { id: &row.id, status: DeliveryStatus::Pending })));
+            note(caller, &roster, tx, "delivery.retry", &row, now);
+            return Ok((StatusCode::ACCEPTED, json!(Turned { id: &row.id, status: DeliveryStatus::Pending })));
         }
         Err(Problem::Conflict(match row.status {
             DeliveryStatus::Delivered => "it is delivered; replay its event to send it again".into(),
             DeliveryStatus::Held => "its destination is disabled; enable that".into(),
-            DeliveryStatus::Pending | DeliveryStatus::Dead => "it is being sent at this moment".into(),
+            DeliveryStatus::Pending | DeliveryStatus::Dead => IN_HAND.into(),
         }))
     })
     .await
+}
+
+/// Give up a delivery
+///
+/// One that waits for its next attempt, or is held, is dead. It can be tried again as any that is dead.
+#[utoipa::path(post, path = "/deliveries/{id}/give-up", security(("key" = ["manage"])),
+    request_body(content = Nothing, description = "Nothing, or an empty object"), responses(
+    (status = 202, description = "It is dead", body = Turned),
+    (status = 409, description = "It has ended, or is being sent at this moment"),
+))]
+pub(in crate::http) async fn give_up(services: Data<Services>, id: Path<String>, wanted: Wanted) -> Changed {
+    once(&services, wanted, Right::Manage, async |caller, tx, fields| {
+        fields.end(&[])?;
+        let (roster, now) = (services.roster.now(), services.clock.now());
+        let row = tx.delivery(&caller.scope(&roster), &id).await?.ok_or(NO_DELIVERY)?;
+        if tx.give_up(&id, &format!("given up by {}", caller.key_name), now).await? {
+            note(caller, &roster, tx, "delivery.give_up", &row, now);
+            return Ok((StatusCode::ACCEPTED, json!(Turned { id: &row.id, status: DeliveryStatus::Dead })));
+        }
+        Err(Problem::Conflict(match row.status {
+            DeliveryStatus::Delivered => "it is delivered".into(),
+            DeliveryStatus::Dead => "it is dead already".into(),
+            DeliveryStatus::Pending | DeliveryStatus::Held => IN_HAND.into(),
+        }))
+    })
+    .await
+}
+
+/// Notes in the audit log what was done with a delivery.
+fn note(caller: &Caller, roster: &Roster, tx: &mut Tx, action: &str, row: &DeliveryRow, now: Timestamp) {
+    let team = roster.targets.get(&row.destination).map(|target| target.destination.team.as_str());
+    let by = team.map_or_else(|| caller.actor(), |team| caller.actor().for_team(team));
+    tx.audit(&by, action, &row.id, Some(json!({"destination": row.destination})), now);
 }

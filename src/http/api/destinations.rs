@@ -1,10 +1,10 @@
 //! Destinations: made, changed, removed, tested, enabled; their secrets changed.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::super::Services;
@@ -12,11 +12,12 @@ use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
 use super::Answer;
 use super::list::{invalid, part};
-use super::post::{Change, Fields, Posted, settings};
+use super::post::{Change, Changed, Fields, Wanted, settings};
 use super::view::Page;
 use crate::channels::{CHANNELS, Channel, FieldKind, channel};
 use crate::config::value::name as check_name;
 use crate::domain::access::{Right, Scope};
+use crate::domain::delivery::Report;
 use crate::domain::destination::{CONCURRENCY_MAX, Destination, Settings};
 use crate::domain::pace::Rate;
 use crate::domain::signature::new_secret;
@@ -70,8 +71,8 @@ fn find<'a>(roster: &'a Roster, caller: &Caller, name: &str) -> Result<&'a Targe
 #[utoipa::path(post, path = "/destinations", security(("key" = ["manage"])), request_body = shape::NewDestination, responses(
     (status = 201, description = "It is made", body = shape::MadeDestination),
 ))]
-pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+pub(in crate::http) async fn create(services: Data<Services>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, mut fields| {
         let roster = &change.roster;
         let head = read_head(&mut fields, roster, &change.scope)?;
         let (destination, made) = read(&mut fields, head, &Settings::new(), &services)?;
@@ -111,13 +112,8 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
     (status = 200, description = "It is changed", body = shape::MadeDestination),
     (status = 409, description = "It is declared in the file: change it there"),
 ))]
-pub(super) async fn update(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+pub(in crate::http) async fn update(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, mut fields| {
         let before = &changeable(change, &name)?.destination;
         for (field, is) in [("name", &before.name), ("team", &before.team), ("channel", &before.channel)] {
             fields.unchanged(field, is)?;
@@ -143,13 +139,8 @@ pub(super) async fn update(
     (status = 204, description = "It is gone"),
     (status = 409, description = "It is declared in the file: change it there"),
 ))]
-pub(super) async fn delete(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+pub(in crate::http) async fn delete(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, fields| {
         fields.end(&[])?;
         let team = match changeable(change, &name) {
             Ok(target) => target.destination.team.clone(),
@@ -181,6 +172,45 @@ fn changeable<'a>(change: &'a Change, name: &str) -> Result<&'a Target, Problem>
     Ok(target)
 }
 
+/// Sends a test to a destination as it would be made, or as `before` would be changed to; nothing of it is kept.
+///
+/// # Errors
+/// Those of making or changing it.
+pub(in crate::http) async fn rehearse(
+    services: &Services,
+    caller: &Caller,
+    before: Option<&str>,
+    fields: Map<String, Value>,
+) -> Result<Report, Problem> {
+    let (roster, now) = (services.roster.now(), services.clock.now());
+    let mut fields = Fields::of(fields);
+    let (head, is) = match before {
+        None => (read_head(&mut fields, &roster, &caller.scope(&roster))?, Settings::new()),
+        Some(name) => {
+            let is = &find(&roster, caller, name)?.destination;
+            let channel = channel(&is.channel).ok_or(NO_DESTINATION)?;
+            ((is.name.clone(), is.team.clone(), channel), is.settings.clone())
+        }
+    };
+    let (mut destination, made) = read(&mut fields, head, &is, services)?;
+    fields.end(&known(made))?;
+    if made.signs() && !destination.settings.contains_key("secret") {
+        let purpose = ("destination", destination.name.as_str());
+        let kept = services.store.read().await?.kept_secrets(services.roster.safe(), purpose, now).await?;
+        // That of a new one is made when it is kept; here it must only be signed.
+        let secret = kept.first().filter(|_| before.is_some()).map_or_else(new_secret, |kept| kept.secret.clone());
+        destination.settings.insert("secret".into(), json!(secret.expose()));
+    }
+    let sender = made.parse(&destination.settings, services.roster.house());
+    let sender = sender.map_err(|wrong| invalid(wrong.field, wrong.problem))?;
+    let report = probe(&*sender, services.delivery().timeout, now).await;
+    let mut tx = services.store.write().await?;
+    let detail = json!({"outcome": report.outcome.as_str(), "kept": false});
+    tx.audit(&caller.actor().for_team(&destination.team), "destination.test", &destination.name, Some(detail), now);
+    tx.commit().await?;
+    Ok(report)
+}
+
 /// A secret that was just made.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct NewSecret<'a> {
@@ -195,13 +225,8 @@ pub(in crate::http) struct NewSecret<'a> {
     (status = 201, description = "It is made", body = NewSecret),
     (status = 409, description = "The file declares its secret, or its channel does not sign"),
 ))]
-pub(super) async fn rotate(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+pub(in crate::http) async fn rotate(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, fields| {
         fields.end(&[])?;
         let target = find(&change.roster, &change.caller, &name)?;
         let destination = &target.destination;
@@ -351,9 +376,8 @@ pub(in crate::http) struct Tried<'a> {
 #[utoipa::path(post, path = "/destinations/{name}/test", security(("key" = ["manage"])), request_body = Nothing, responses(
     (status = 200, description = "It was tried; `outcome` says how it went", body = Tried),
 ))]
-pub(super) async fn test(services: Data<Services>, request: HttpRequest, name: Path<String>, body: Payload) -> Answer {
-    let caller = auth::caller(&request, &services, Right::Manage).await?;
-    let posted = Posted::read(&services, &request, body, &caller).await?;
+pub(in crate::http) async fn test(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    let (caller, posted) = wanted.read(&services, Right::Manage).await?;
     posted.fields()?.end(&[])?;
     let roster = services.roster.now();
     let target = find(&roster, &caller, &name)?;
@@ -361,7 +385,7 @@ pub(super) async fn test(services: Data<Services>, request: HttpRequest, name: P
         return Ok(kept);
     }
     let now = services.clock.now();
-    let report = probe(target, services.delivery().timeout, now).await;
+    let report = probe(&*target.sender, services.delivery().timeout, now).await;
     let tried = Tried {
         destination: &name,
         outcome: report.outcome.as_str(),
@@ -383,13 +407,8 @@ pub(super) async fn test(services: Data<Services>, request: HttpRequest, name: P
 #[utoipa::path(post, path = "/destinations/{name}/enable", security(("key" = ["manage"])), request_body = asked::Enabling, responses(
     (status = 200, description = "It is enabled", body = Enabled),
 ))]
-pub(super) async fn enable(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+pub(in crate::http) async fn enable(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, mut fields| {
         let held = fields.text("held")?;
         fields.end(&["held"])?;
         let target = find(&change.roster, &change.caller, &name)?;

@@ -1,7 +1,7 @@
 //! Events, and telling one again.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::list::{self, Query, invalid};
-use super::post::once;
+use super::post::{Changed, Wanted, once};
 use super::view::{DeliveryView, Page};
 use super::{Answer, view};
 use crate::config::value::name as check_name;
@@ -111,9 +111,9 @@ const NO_EVENT: Problem = Problem::NotFound("there is no event with this id");
 #[utoipa::path(post, path = "/events/{id}/replay", security(("key" = ["manage"])), request_body(content = asked::ReplayOne, description = "Where; it may be left out"), responses(
     (status = 202, description = "It is told", body = Replayed),
 ))]
-pub(super) async fn replay(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
+pub(in crate::http) async fn replay(services: Data<Services>, id: Path<String>, wanted: Wanted) -> Changed {
     let roster = services.roster.now();
-    once(&services, &request, body, Right::Manage, async |caller, tx, mut fields| {
+    once(&services, wanted, Right::Manage, async |caller, tx, mut fields| {
         let scope = caller.scope(&roster);
         let listener = fields.text("listener")?;
         let to = replay_to(fields.text("destination")?, fields.text("url")?, &roster, &scope, &services)?;

@@ -1,7 +1,7 @@
 //! API keys: made, shown, changed, revoked. The key itself is in one answer only, and nowhere else.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::super::auth::{self, Caller};
 use super::super::problem::Problem;
 use super::Answer;
 use super::list::{invalid, part};
-use super::post::{Change, Fields, settings};
+use super::post::{Change, Changed, Fields, Wanted, settings};
 use super::view::Page;
 use crate::domain::access::{Right, Role};
 use crate::domain::clock::Timestamp;
@@ -92,8 +92,8 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Pat
 #[utoipa::path(post, path = "/keys", security(("key" = ["manage"])), request_body = asked::NewKey, responses(
     (status = 201, description = "It is made, with `key`", body = KeyView),
 ))]
-pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+pub(in crate::http) async fn create(services: Data<Services>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, mut fields| {
         let name = read_name(&mut fields)?;
         let (role, team) = read_role(&mut fields, change)?;
         let expires_at = read_expiry(&mut fields, change.now)?;
@@ -114,8 +114,8 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
     (status = 200, description = "It is changed", body = KeyView),
     (status = 409, description = "It is revoked, or the key of the first start"),
 ))]
-pub(super) async fn update(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+pub(in crate::http) async fn update(services: Data<Services>, id: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, mut fields| {
         let before = changeable(tx, &change.caller, &id).await?;
         if before.revoked_at.is_some() {
             return Err(Problem::Conflict("it is revoked, and stays so; make another one".into()));
@@ -141,8 +141,8 @@ pub(super) async fn update(services: Data<Services>, request: HttpRequest, id: P
     (status = 204, description = "It is revoked"),
     (status = 409, description = "It is the key of the first start"),
 ))]
-pub(super) async fn revoke(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+pub(in crate::http) async fn revoke(services: Data<Services>, id: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, fields| {
         fields.end(&[])?;
         let before = changeable(tx, &change.caller, &id).await?;
         tx.revoke_key(&id, change.now).await?;

@@ -11,7 +11,7 @@ pub(super) mod destinations;
 pub(super) mod events;
 pub(super) mod keys;
 pub(super) mod list;
-mod post;
+pub(super) mod post;
 pub(super) mod replays;
 pub(super) mod sources;
 pub(super) mod stats;
@@ -49,6 +49,7 @@ routes! {
     get "/deliveries" => deliveries::list;
     get "/deliveries/{id}" => deliveries::show;
     post "/deliveries/{id}/retry" => deliveries::retry;
+    post "/deliveries/{id}/give-up" => deliveries::give_up;
     get "/tasks" => tasks::list;
     post "/tasks" => tasks::register;
     // A task id may hold a slash, encoded or not.

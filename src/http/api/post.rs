@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use actix_web::body::BoxBody;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder};
+use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -25,29 +27,86 @@ use crate::store::{KeptAnswer, Tx};
 /// At most so many characters of an `Idempotency-Key`.
 const KEY_MAX: usize = 255;
 
+/// Something that somebody wants changed: by a request of the API, or by a form of the dashboard.
+pub(in crate::http) enum Wanted {
+    /// By a request, whose key is not looked at yet.
+    Asked(HttpRequest, Payload),
+    /// By somebody who is signed in, in a form of theirs with these fields.
+    Written(Caller, Map<String, Value>),
+}
+
+impl FromRequest for Wanted {
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Self::Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut actix_web::dev::Payload) -> Self::Future {
+        let (asked, payload) = (request.clone(), Payload::from_request(request, payload));
+        Box::pin(async move { Ok(Self::Asked(asked, payload.await?)) })
+    }
+}
+
+impl Wanted {
+    /// Who wants it, and what; if their key has the right.
+    pub(super) async fn read(self, services: &Services, right: Right) -> Result<(Caller, Posted), Problem> {
+        match self {
+            Self::Asked(request, payload) => {
+                let caller = auth::caller(&request, services, right).await?;
+                let posted = Posted::read(services, &request, payload, &caller).await?;
+                Ok((caller, posted))
+            }
+            Self::Written(caller, _) if !caller.role.has(right) => Err(Problem::Forbidden { role: caller.role, right }),
+            Self::Written(caller, fields) => Ok((caller, Posted::written(fields))),
+        }
+    }
+}
+
+/// What was changed, as it is answered.
+pub(in crate::http) struct Made {
+    status: StatusCode,
+    text: String,
+}
+
+impl Made {
+    /// What was made, as it is answered; null of nothing.
+    pub(in crate::http) fn value(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+}
+
+impl Responder for Made {
+    type Body = BoxBody;
+
+    fn respond_to(self, _request: &HttpRequest) -> HttpResponse {
+        if self.text.is_empty() {
+            return HttpResponse::build(self.status).finish();
+        }
+        HttpResponse::build(self.status).content_type("application/json").body(self.text)
+    }
+}
+
+/// What comes of a change.
+pub(in crate::http) type Changed = Result<Made, Problem>;
+
 /// Runs `make` in one transaction for a caller who has this right, and keeps its answer where the request has an
 /// `Idempotency-Key`; the same request again is given the kept answer, another one is refused.
 pub(super) async fn once(
     services: &Services,
-    request: &HttpRequest,
-    payload: Payload,
+    wanted: Wanted,
     right: Right,
     make: impl AsyncFnOnce(&Caller, &mut Tx, Fields) -> Result<(StatusCode, Value), Problem>,
-) -> Result<HttpResponse, Problem> {
-    once_prepared(services, request, payload, right, async |_: &Caller, fields| Ok(fields), make).await
+) -> Changed {
+    once_prepared(services, wanted, right, async |_: &Caller, fields| Ok(fields), make).await
 }
 
 /// The same after `prepare`, which needs a transaction of its own or takes longer than others should wait.
 pub(super) async fn once_prepared<P>(
     services: &Services,
-    request: &HttpRequest,
-    payload: Payload,
+    wanted: Wanted,
     right: Right,
     prepare: impl AsyncFnOnce(&Caller, Fields) -> Result<P, Problem>,
     make: impl AsyncFnOnce(&Caller, &mut Tx, P) -> Result<(StatusCode, Value), Problem>,
-) -> Result<HttpResponse, Problem> {
-    let caller = auth::caller(request, services, right).await?;
-    let posted = Posted::read(services, request, payload, &caller).await?;
+) -> Changed {
+    let (caller, posted) = wanted.read(services, right).await?;
     if posted.key.is_some()
         && let Some(kept) = posted.kept(&mut services.store.read().await?, services).await?
     {
@@ -89,13 +148,11 @@ impl Change {
 /// As [`once`], for a change of the settings: `make` sees them as they are, and every instance follows.
 pub(super) async fn settings(
     services: &Services,
-    request: &HttpRequest,
-    payload: Payload,
+    wanted: Wanted,
     right: Right,
     make: impl AsyncFnOnce(&Change, &mut Tx, Fields) -> Result<(StatusCode, Value), Problem>,
-) -> Result<HttpResponse, Problem> {
-    let caller = auth::caller(request, services, right).await?;
-    let posted = Posted::read(services, request, payload, &caller).await?;
+) -> Changed {
+    let (caller, posted) = wanted.read(services, right).await?;
     let fields = posted.fields()?;
     let (mut tx, roster) = services.roster.change().await?;
     if let Some(kept) = posted.kept(&mut tx, services).await? {
@@ -126,7 +183,7 @@ struct Key {
 
 impl Posted {
     /// Reads it.
-    pub(super) async fn read(
+    async fn read(
         services: &Services,
         request: &HttpRequest,
         payload: Payload,
@@ -138,13 +195,18 @@ impl Posted {
         Ok(Self { body, fingerprint, key })
     }
 
+    /// What was written into a form, which has no key.
+    fn written(fields: Map<String, Value>) -> Self {
+        Self { body: Value::Object(fields).to_string().into(), fingerprint: String::new(), key: None }
+    }
+
     /// Its fields.
     pub(super) fn fields(&self) -> Result<Fields, Problem> {
         Fields::read(&self.body)
     }
 
     /// The answer that was given to it before.
-    pub(super) async fn kept(&self, tx: &mut Tx, services: &Services) -> Result<Option<HttpResponse>, Problem> {
+    pub(super) async fn kept(&self, tx: &mut Tx, services: &Services) -> Result<Option<Made>, Problem> {
         let Some(key) = &self.key else { return Ok(None) };
         let Some(kept) = tx.kept_answer(&key.name, services.clock.now()).await? else { return Ok(None) };
         let used = || Problem::Conflict("this `Idempotency-Key` was used for another request; take a new one".into());
@@ -153,16 +215,11 @@ impl Posted {
         }
         let body = key.seal.open(&kept.body, &key.name).map_err(|_| used())?;
         let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
-        Ok(Some(answer(status, body.expose().to_owned())))
+        Ok(Some(Made { status, text: body.expose().to_owned() }))
     }
 
     /// Its answer, kept where it has a key.
-    pub(super) async fn keep(
-        &self,
-        tx: &mut Tx,
-        services: &Services,
-        (status, value): (StatusCode, Value),
-    ) -> Result<HttpResponse, Problem> {
+    pub(super) async fn keep(&self, tx: &mut Tx, services: &Services, (status, value): (StatusCode, Value)) -> Changed {
         let text = if value.is_null() { String::new() } else { value.to_string() };
         if let Some(key) = &self.key {
             let sealed = key.seal.seal(&Secret::new(text.as_str()), &key.name).unwrap_or_default();
@@ -175,15 +232,8 @@ impl Posted {
                 }
             })?;
         }
-        Ok(answer(status, text))
+        Ok(Made { status, text })
     }
-}
-
-fn answer(status: StatusCode, text: String) -> HttpResponse {
-    if text.is_empty() {
-        return HttpResponse::build(status).finish();
-    }
-    HttpResponse::build(status).content_type("application/json").body(text)
 }
 
 /// What the answer is kept under: two callers may use the same word.
@@ -216,6 +266,11 @@ fn hash(parts: &[&[u8]]) -> String {
 pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
+    /// These.
+    pub(super) fn of(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+
     fn read(body: &[u8]) -> Result<Self, Problem> {
         if body.trim_ascii().is_empty() {
             return Ok(Self(Map::new()));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::json;
@@ -15,7 +15,7 @@ use super::super::problem::Problem;
 use super::Answer;
 use super::events::replay_to;
 use super::list::{self, Query, invalid};
-use super::post::{Fields, once, once_prepared};
+use super::post::{Changed, Fields, Wanted, once, once_prepared};
 use super::view::Page;
 use crate::domain::access::{Right, Scope};
 use crate::domain::clock::Timestamp;
@@ -152,7 +152,7 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, id: Pat
     (status = 200, description = "What it would reach", body = Planned),
     (status = 202, description = "It has begun", body = Shown),
 ))]
-pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
+pub(in crate::http) async fn create(services: Data<Services>, wanted: Wanted) -> Changed {
     let roster = services.roster.now();
     // Counted before, and not while others wait to write.
     let prepare = async |caller: &Caller, mut fields: Fields| {
@@ -163,16 +163,15 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
         (replay.events_total, replay.is_exact) = (planned.events, planned.is_exact);
         Ok(if only_planned { (None, planned) } else { (Some(replay), planned) })
     };
-    let made =
-        once_prepared(&services, &request, body, Right::Manage, prepare, async |caller, tx, (replay, planned)| {
-            let Some(replay) = replay else { return Ok((StatusCode::OK, json!(Planned::of(planned)))) };
-            let now = services.clock.now();
-            tx.insert_replay(&replay, now).await?;
-            tx.audit(&caller.actor(), "replay.create", replay.id.as_str(), None, now);
-            let row = tx.replay(&Scope::All, replay.id.as_str()).await?.ok_or(NO_REPLAY)?;
-            Ok((StatusCode::ACCEPTED, json!(Shown::of(&row))))
-        })
-        .await?;
+    let made = once_prepared(&services, wanted, Right::Manage, prepare, async |caller, tx, (replay, planned)| {
+        let Some(replay) = replay else { return Ok((StatusCode::OK, json!(Planned::of(planned)))) };
+        let now = services.clock.now();
+        tx.insert_replay(&replay, now).await?;
+        tx.audit(&caller.actor(), "replay.create", replay.id.as_str(), None, now);
+        let row = tx.replay(&Scope::All, replay.id.as_str()).await?.ok_or(NO_REPLAY)?;
+        Ok((StatusCode::ACCEPTED, json!(Shown::of(&row))))
+    })
+    .await?;
     services.replays.notify_one();
     Ok(made)
 }
@@ -183,9 +182,9 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
 #[utoipa::path(post, path = "/replays/{id}/cancel", security(("key" = ["manage"])), request_body(content = Nothing, description = "It may be left out"), responses(
     (status = 202, description = "It", body = Shown),
 ))]
-pub(super) async fn cancel(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
+pub(in crate::http) async fn cancel(services: Data<Services>, id: Path<String>, wanted: Wanted) -> Changed {
     let roster = services.roster.now();
-    once(&services, &request, body, Right::Manage, async |caller, tx, fields| {
+    once(&services, wanted, Right::Manage, async |caller, tx, fields| {
         fields.end(&[])?;
         let scope = caller.scope(&roster);
         tx.replay(&scope, &id).await?.ok_or(NO_REPLAY)?;

@@ -1,7 +1,7 @@
 //! Sources: shown, made, changed, removed; their callback tokens.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -12,7 +12,7 @@ use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::Answer;
 use super::list::{invalid, part};
-use super::post::{Change, settings};
+use super::post::{Change, Changed, Wanted, settings};
 use super::view::Page;
 use crate::config::made_source;
 use crate::config::value::{duration_text, name as check_name};
@@ -195,8 +195,8 @@ fn view<'a>(source: &'a Source, state: Option<&'a SourceState>, caller: &'a Call
 #[utoipa::path(post, path = "/sources", security(("key" = ["administer"])), request_body = asked::NewSource, responses(
     (status = 201, description = "It is made, with its callback URL", body = SourceView),
 ))]
-pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
-    settings(&services, &request, body, Right::Administer, async |change, tx, mut fields| {
+pub(in crate::http) async fn create(services: Data<Services>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Administer, async |change, tx, mut fields| {
         let name = fields.needed("name")?;
         check_name(&name).map_err(|problem| invalid("name", problem))?;
         if let Some(active) = change.roster.sources.get(&name) {
@@ -233,13 +233,8 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
     (status = 200, description = "It is changed", body = SourceView),
     (status = 409, description = "It is declared in the file: change it there"),
 ))]
-pub(super) async fn update(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Administer, async |change, tx, mut fields| {
+pub(in crate::http) async fn update(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Administer, async |change, tx, mut fields| {
         let active = changeable(&change.roster, &name)?;
         fields.unchanged("name", &name)?;
         let mut given = fields.all();
@@ -272,13 +267,8 @@ pub(super) async fn update(
     (status = 204, description = "It is gone"),
     (status = 409, description = "It is declared in the file: change it there"),
 ))]
-pub(super) async fn delete(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Administer, async |change, tx, fields| {
+pub(in crate::http) async fn delete(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Administer, async |change, tx, fields| {
         fields.end(&[])?;
         if let Err(problem) = changeable(&change.roster, &name) {
             // One that cannot be used any more, as by another build, can still be removed.
@@ -377,13 +367,8 @@ async fn shown<'a>(
     (status = 201, description = "It is made", body = NewToken),
     (status = 409, description = "The file declares its tokens, or it has as many as it may have"),
 ))]
-pub(super) async fn add_token(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Administer, async |change, tx, fields| {
+pub(in crate::http) async fn add_token(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Administer, async |change, tx, fields| {
         fields.end(&[])?;
         let active = change.roster.sources.get(name.as_str()).ok_or(NO_SOURCE)?;
         not_of_the_file(active)?;
@@ -415,14 +400,13 @@ fn not_of_the_file(active: &ActiveSource) -> Result<(), Problem> {
     (status = 204, description = "It is gone"),
     (status = 409, description = "It is the last one, or the file declares it"),
 ))]
-pub(super) async fn retire_token(
+pub(in crate::http) async fn retire_token(
     services: Data<Services>,
-    request: HttpRequest,
     path: Path<(String, String)>,
-    body: Payload,
-) -> Answer {
+    wanted: Wanted,
+) -> Changed {
     let (name, id) = path.into_inner();
-    settings(&services, &request, body, Right::Administer, async |change, tx, fields| {
+    settings(&services, wanted, Right::Administer, async |change, tx, fields| {
         fields.end(&[])?;
         let active = change.roster.sources.get(&name).ok_or(NO_SOURCE)?;
         let token = active.tokens.iter().find(|token| token.id == id);

@@ -1,7 +1,7 @@
 //! Subscriptions.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::Answer;
 use super::list::{invalid, part};
-use super::post::{Change, Fields, settings};
+use super::post::{Change, Changed, Fields, Wanted, settings};
 use super::view::Page;
 use crate::domain::access::{Right, Scope};
 use crate::domain::event::EventType;
@@ -94,8 +94,8 @@ fn team<'a>(roster: &'a Roster, subscription: &Subscription) -> Option<&'a str> 
 #[utoipa::path(post, path = "/subscriptions", security(("key" = ["manage"])), request_body = asked::NewSubscription, responses(
     (status = 201, description = "It is made", body = SubscriptionView),
 ))]
-pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+pub(in crate::http) async fn create(services: Data<Services>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, fields| {
         let made = read(fields, &change.roster, &change.scope, SubscriptionId::new(change.now))?;
         tx.insert_subscription(&made, change.now).await?;
         note(change, tx, "subscription.create", &made);
@@ -111,8 +111,8 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
     (status = 200, description = "It is changed", body = SubscriptionView),
     (status = 409, description = "It is declared in the file: change it there"),
 ))]
-pub(super) async fn update(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, mut fields| {
+pub(in crate::http) async fn update(services: Data<Services>, id: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, mut fields| {
         let before = changeable(change, &id)?;
         fields.unchanged("id", &id)?;
         let made = read(fields, &change.roster, &change.scope, before.id.clone())?;
@@ -128,8 +128,8 @@ pub(super) async fn update(services: Data<Services>, request: HttpRequest, id: P
     (status = 204, description = "It is gone"),
     (status = 409, description = "It is declared in the file: change it there"),
 ))]
-pub(super) async fn delete(services: Data<Services>, request: HttpRequest, id: Path<String>, body: Payload) -> Answer {
-    settings(&services, &request, body, Right::Manage, async |change, tx, fields| {
+pub(in crate::http) async fn delete(services: Data<Services>, id: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Manage, async |change, tx, fields| {
         fields.end(&[])?;
         let before = changeable(change, &id)?;
         tx.delete_subscription(&id).await?;

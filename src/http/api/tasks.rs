@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::list::{self, Query, invalid};
-use super::post::once;
+use super::post::{Changed, Wanted, once};
 use super::timeline::{Entry, Story};
 use super::view::Page;
 use super::{Answer, view};
@@ -97,9 +97,9 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, path: P
 #[utoipa::path(post, path = "/tasks", security(("key" = ["submit"])), request_body = asked::NewTask, responses(
     (status = 201, description = "It is watched", body = TaskSchema),
 ))]
-pub(super) async fn register(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
+pub(in crate::http) async fn register(services: Data<Services>, wanted: Wanted) -> Changed {
     let roster = services.roster.now();
-    let answer = once(&services, &request, body, Right::Submit, async |caller, tx, mut fields| {
+    let answer = once(&services, wanted, Right::Submit, async |caller, tx, mut fields| {
         let scope = caller.scope(&roster);
         let registration = Registration {
             source: source(fields.needed("source")?, &roster, &scope)?,

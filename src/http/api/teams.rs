@@ -1,7 +1,7 @@
 //! Teams.
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::super::problem::Problem;
 use super::super::{Services, auth};
 use super::Answer;
 use super::list::{invalid, part};
-use super::post::{Change, Fields, settings};
+use super::post::{Change, Changed, Fields, Wanted, settings};
 use super::view::Page;
 use crate::config::value::name as check_name;
 use crate::domain::access::Right;
@@ -67,8 +67,8 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, name: P
 #[utoipa::path(post, path = "/teams", security(("key" = ["administer"])), request_body = asked::NewTeam, responses(
     (status = 201, description = "It is made", body = TeamView),
 ))]
-pub(super) async fn create(services: Data<Services>, request: HttpRequest, body: Payload) -> Answer {
-    settings(&services, &request, body, Right::Administer, async |change, tx, mut fields| {
+pub(in crate::http) async fn create(services: Data<Services>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Administer, async |change, tx, mut fields| {
         let name = fields.needed("name")?;
         check_name(&name).map_err(|problem| invalid("name", problem))?;
         let made = MadeTeam { description: description(&mut fields)?, name };
@@ -88,13 +88,8 @@ pub(super) async fn create(services: Data<Services>, request: HttpRequest, body:
     (status = 200, description = "It is changed", body = TeamView),
     (status = 409, description = "It is declared in the file: change it there"),
 ))]
-pub(super) async fn update(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Administer, async |change, tx, mut fields| {
+pub(in crate::http) async fn update(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Administer, async |change, tx, mut fields| {
         is_made(change, &name)?;
         fields.unchanged("name", &name)?;
         let made = MadeTeam { description: description(&mut fields)?, name: name.to_string() };
@@ -111,13 +106,8 @@ pub(super) async fn update(
     (status = 204, description = "It is gone"),
     (status = 409, description = "A destination, key or source names it, or the file declares it"),
 ))]
-pub(super) async fn delete(
-    services: Data<Services>,
-    request: HttpRequest,
-    name: Path<String>,
-    body: Payload,
-) -> Answer {
-    settings(&services, &request, body, Right::Administer, async |change, tx, fields| {
+pub(in crate::http) async fn delete(services: Data<Services>, name: Path<String>, wanted: Wanted) -> Changed {
+    settings(&services, wanted, Right::Administer, async |change, tx, fields| {
         fields.end(&[])?;
         is_made(change, &name)?;
         let mut what = named_by(&change.roster, &name);

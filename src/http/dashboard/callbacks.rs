@@ -6,11 +6,12 @@ use askama::Template;
 
 use super::super::api::{callbacks, list};
 use super::super::problem::Problem;
-use super::Page;
+use super::board::Act;
 use super::bytes::{Shown, curl, laid_out};
 use super::parts::task_path;
 use super::query::Asked;
 use super::visit::{Frame, Here, Visit, html};
+use super::{Page, doing};
 use crate::domain::access::Right;
 use crate::domain::callback::CallbackOutcome;
 use crate::flow::receive::callback_path;
@@ -55,6 +56,7 @@ pub(super) async fn list(visit: &Visit) -> Page {
 #[template(path = "callback.html")]
 struct Whole {
     frame: Frame,
+    acts: Vec<Act>,
     row: CallbackRow,
     query: String,
     headers: Vec<(String, String)>,
@@ -76,6 +78,7 @@ pub(super) async fn show(visit: &Visit) -> Page {
     let headers: Vec<(String, String)> = serde_json::from_str(&kept.headers).unwrap_or_default();
     let page = Whole {
         frame: visit.frame(Here::Callbacks),
+        acts: doing::of_callback(visit, kept.row.id.as_str()),
         curl: curl(&url(visit, &kept), &headers, &kept.body),
         body: Shown::of(&kept.body),
         length: kept.body.len(),

@@ -5,13 +5,14 @@ use askama::Template;
 
 use super::super::api::{deliveries, list};
 use super::super::problem::Problem;
-use super::Page;
+use super::board::Act;
 use super::bytes::Shown;
 use super::bytes::laid_out;
 use super::line::Line;
 use super::query::Asked;
 use super::timeline::{Sending, Try};
 use super::visit::{Frame, Here, Visit, html};
+use super::{Page, doing, replays};
 use crate::domain::delivery::DeliveryStatus;
 use crate::store::{DeliveryRow, EventRow};
 
@@ -23,6 +24,7 @@ const FILTERS: [&str; 3] = ["status", "destination", "event_id"];
 #[template(path = "deliveries.html")]
 struct Deliveries {
     frame: Frame,
+    acts: Vec<Act>,
     asked: Asked,
     lines: Vec<Sending>,
     statuses: Vec<&'static str>,
@@ -46,6 +48,7 @@ pub(super) async fn list(visit: &Visit) -> Page {
     };
     let shown = Deliveries {
         frame: visit.frame(Here::Deliveries),
+        acts: if asked.value("event_id").is_empty() { replays::of_list(visit, &replayed(&asked)) } else { Vec::new() },
         older: list::next(&page, "deliveries", &visit.roster.url_key).map(|cursor| asked.from(&cursor)),
         lines: page.items.into_iter().map(line).collect(),
         statuses: DeliveryStatus::ALL.map(DeliveryStatus::as_str).to_vec(),
@@ -55,11 +58,19 @@ pub(super) async fn list(visit: &Visit) -> Page {
     Ok(html(StatusCode::OK, &shown))
 }
 
+/// The filters as a replay of many has them: what stands so, sent there again.
+fn replayed(asked: &Asked) -> String {
+    let pairs = [("delivery_status", asked.value("status")), ("destination", asked.value("destination"))];
+    let set = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(set).finish()
+}
+
 /// A delivery, its attempts, and what is sent.
 #[derive(Template)]
 #[template(path = "delivery.html")]
 struct Whole {
     frame: Frame,
+    acts: Vec<Act>,
     sending: Sending,
     /// What kind of place it goes to, where that is still there.
     channel: Option<String>,
@@ -80,6 +91,7 @@ pub(super) async fn show(visit: &Visit) -> Page {
     let channel = channel(visit, &row);
     let page = Whole {
         frame: visit.frame(Here::Deliveries),
+        acts: doing::of_delivery(visit, &row),
         is_webhook: channel.as_deref() == Some("webhook"),
         channel,
         sent: event.map(|event| (laid_out(&event.body).unwrap_or_default(), task(&event, visit))),

@@ -5,12 +5,13 @@ use askama::Template;
 
 use super::super::api::{events, list};
 use super::super::problem::Problem;
+use super::board::Act;
 use super::bytes::laid_out;
 use super::line::{Line, Search};
 use super::query::Asked;
 use super::timeline::Sending;
 use super::visit::{Frame, Here, Visit, html};
-use super::{Page, live};
+use super::{Page, doing, live, replays};
 use crate::domain::event::EventType;
 use crate::store::{DeliveryFilter, EventFilter, EventRow, Page as Rows};
 
@@ -24,6 +25,7 @@ const FILTERS: [&str; 7] = ["type", "source", "since", "until", "model", "q", "p
 #[template(path = "events.html")]
 struct Events {
     frame: Frame,
+    acts: Vec<Act>,
     asked: Asked,
     lines: Vec<Line>,
     kinds: Vec<&'static str>,
@@ -43,6 +45,12 @@ pub(super) async fn list(visit: &Visit) -> Page {
     let (lines, next) = found(visit, filter, &search).await?;
     let page = Events {
         frame: visit.frame(Here::Events),
+        // What only this page can look for, a replay of many cannot.
+        acts: if search.is_deep() || search.task_id().is_some() {
+            Vec::new()
+        } else {
+            replays::of_list(visit, &asked.filters())
+        },
         older: next.map(|id| asked.from(&list::seal(&id, "events", &visit.roster.url_key))),
         live: asked.is_newest().then(|| live::address(&asked, lines.first().map(|line| line.id.as_str()), visit.now)),
         kinds: EventType::ALL.map(EventType::as_str).to_vec(),
@@ -59,6 +67,7 @@ pub(super) async fn list(visit: &Visit) -> Page {
 #[template(path = "event.html")]
 struct Whole {
     frame: Frame,
+    acts: Vec<Act>,
     line: Line,
     deliveries: Vec<Sending>,
     body: String,
@@ -78,6 +87,7 @@ pub(super) async fn show(visit: &Visit) -> Page {
     drop(tx);
     let page = Whole {
         frame: visit.frame(Here::Events),
+        acts: doing::of_event(visit, &row.id),
         line: Line::of(&row.id, row.kind, row.at, &row.body, visit.now),
         deliveries: deliveries.into_iter().map(Sending::line).collect(),
         body: laid_out(&row.body).unwrap_or(row.body),

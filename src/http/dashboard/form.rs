@@ -21,7 +21,7 @@ impl Form {
         Ok(Self::of(&read(payload, FORM_MAX).await?))
     }
 
-    fn of(body: &Bytes) -> Self {
+    pub(super) fn of(body: &Bytes) -> Self {
         Self(url::form_urlencoded::parse(body).into_owned().collect())
     }
 

@@ -51,6 +51,7 @@ pub(super) async fn follow(visit: &Visit) -> Page {
         services: visit.services.clone(),
         request: visit.request.clone(),
         search: Search::of(search.0, search.1.as_deref()),
+        may_manage: visit.may(Right::Manage),
     };
     let key = visit.caller.key_id.clone().unwrap_or_default();
     stream::stream(visit.services.clone(), &key, wanted, looking).await
@@ -61,6 +62,8 @@ struct Looking {
     services: Data<Services>,
     request: HttpRequest,
     search: Search,
+    /// Whether what is shown can be chosen, to do something with it.
+    may_manage: bool,
 }
 
 impl Follower for Looking {
@@ -85,7 +88,8 @@ impl Follower for Looking {
 impl Looking {
     fn lines(&self, rows: &[TailRow]) -> String {
         let now = self.services.clock.now();
-        let page = Frame::bare(&self.request, Look::of(&self.request), now);
+        let mut page = Frame::bare(&self.request, Look::of(&self.request), now);
+        page.may_manage = self.may_manage;
         let mut text = String::new();
         for row in rows {
             let line = Line::of(&row.id, row.kind, row.at, &row.body, now);

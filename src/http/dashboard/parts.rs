@@ -56,7 +56,15 @@ fn relative(t: &Texts, at: Timestamp, now: Timestamp) -> String {
 /// What a word means for who reads it.
 fn tone(word: &str) -> &'static str {
     match word.strip_prefix("task.").unwrap_or(word) {
-        "completed" | "delivered" | "accepted" | "destination.recovered" | "signed_body" => "good",
+        "completed"
+        | "delivered"
+        | "accepted"
+        | "destination.recovered"
+        | "signed_body"
+        | "well"
+        | "enabled"
+        | "holds"
+        | "done" => "good",
         "failed"
         | "dead"
         | "rejected"
@@ -64,9 +72,15 @@ fn tone(word: &str) -> &'static str {
         | "disputed"
         | "delivery.dead"
         | "destination.disabled"
-        | "gone" => "bad",
-        "overdue" | "held" | "quarantined" | "throttled" | "source.silent" | "interrupted" => "warn",
-        "processing" | "pending" => "busy",
+        | "gone"
+        | "disabled"
+        | "refused"
+        | "unreadable"
+        | "failing" => "bad",
+        "overdue" | "held" | "quarantined" | "throttled" | "source.silent" | "interrupted" | "silent" | "paused" => {
+            "warn"
+        }
+        "processing" | "pending" | "running" => "busy",
         _ => "calm",
     }
 }
@@ -74,6 +88,11 @@ fn tone(word: &str) -> &'static str {
 /// The address of a task's page.
 pub(super) fn task_path(source: &str, task_id: &str) -> String {
     format!("/ui/tasks/{}/{}", encoded(source), encoded(task_id))
+}
+
+/// The path with these parts.
+pub(super) fn path(parts: &[&str]) -> String {
+    parts.iter().fold(String::new(), |path, part| format!("{path}/{}", encoded(part)))
 }
 
 /// A text as one part of a path.

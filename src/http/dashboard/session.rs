@@ -21,6 +21,7 @@ pub(super) const LASTS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const NOTED_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// A session that holds, and whose it is.
+#[derive(Clone)]
 pub(super) struct Session {
     /// Who signed in.
     pub(super) caller: Caller,

@@ -6,13 +6,14 @@ use askama::Template;
 use super::super::api::timeline::Story;
 use super::super::api::{list, tasks};
 use super::super::problem::Problem;
-use super::Page;
+use super::board::Act;
 use super::bytes::{Shown, laid_out};
 use super::media::Media;
 use super::parts::task_path;
 use super::query::Asked;
 use super::timeline::{Item, timeline};
 use super::visit::{Frame, Here, Visit, html};
+use super::{Page, doing};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::TaskData;
 use crate::domain::task::{MetadataOrigin, Status, Task, TaskError};
@@ -25,6 +26,7 @@ const FILTERS: [&str; 7] = ["source", "status", "model", "since", "until", "q", 
 #[template(path = "tasks.html")]
 struct Tasks {
     frame: Frame,
+    acts: Vec<Act>,
     asked: Asked,
     lines: Vec<Line>,
     statuses: Vec<&'static str>,
@@ -67,6 +69,7 @@ pub(super) async fn list(visit: &Visit) -> Page {
     };
     let page = Tasks {
         frame: visit.frame(Here::Tasks),
+        acts: doing::of_tasks(visit),
         older: next.map(|id| asked.from(&list::seal(&id, "tasks", &visit.roster.url_key))),
         lines: found.into_iter().map(|task| Line::of(task, visit.now)).collect(),
         statuses: Status::ALL.map(Status::as_str).to_vec(),
@@ -92,6 +95,7 @@ async fn named(visit: &Visit, task_id: &str) -> Result<Vec<Task>, Problem> {
 #[template(path = "task.html")]
 struct Whole {
     frame: Frame,
+    acts: Vec<Act>,
     task: Task,
     outputs: Vec<Media>,
     items: Vec<Item>,
@@ -140,7 +144,10 @@ pub(super) async fn show(visit: &Visit) -> Page {
     };
     let frame = visit.frame(Here::Tasks);
     let ended = task.created_at.zip(task.completed_at).map(|(begun, ended)| ended.since(begun).as_secs());
+    // What was told last can be told again.
+    let last = story.events.iter().max_by(|a, b| a.id.cmp(&b.id)).map(|event| doing::of_event(visit, &event.id));
     let page = Whole {
+        acts: last.unwrap_or_default(),
         outputs: task.outputs.iter().map(|output| Media::of(output, visit.now)).collect(),
         items: timeline(story),
         category: task.error.as_ref().map(category).unwrap_or_default(),

@@ -11,8 +11,10 @@ use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::super::Services;
+use super::super::api::post::Wanted;
 use super::super::auth::Caller;
 use super::super::problem::{Code, Problem};
 use super::carriage::Carriage;
@@ -36,6 +38,7 @@ const NOTICE_LASTS: Duration = Duration::from_secs(60);
 const NOTICE_MAX: usize = 2000;
 
 /// Somebody who is signed in, looking at one page.
+#[derive(Clone)]
 pub(super) struct Visit {
     /// What the handlers work with.
     pub(super) services: Data<Services>,
@@ -85,6 +88,7 @@ impl Visit {
         Frame {
             visitor: Some(visitor),
             notice: notice(&self.request),
+            may_manage: self.may(Right::Manage),
             here,
             ..Frame::bare(&self.request, look, self.now)
         }
@@ -98,6 +102,17 @@ impl Visit {
     /// Whether the visitor's key has a right.
     pub(super) fn may(&self, right: Right) -> bool {
         self.caller.role.has(right)
+    }
+
+    /// The same visit, after something was changed.
+    pub(super) fn later(&self) -> Self {
+        let roster = self.services.roster.now();
+        Self { scope: self.caller.scope(&roster), roster, ..self.clone() }
+    }
+
+    /// A change that the visitor wants, as the API is asked for it.
+    pub(super) fn wants(&self, fields: Map<String, Value>) -> Wanted {
+        Wanted::Written(self.caller.clone(), fields)
     }
 
     /// The sources that the visitor may see, by name.
@@ -222,6 +237,9 @@ pub(super) enum Here {
     Tasks,
     Callbacks,
     Deliveries,
+    Replays,
+    Charts,
+    Settings,
     Nowhere,
 }
 
@@ -263,6 +281,8 @@ pub(super) struct Frame {
     pub(super) path: String,
     /// When the page is made.
     pub(super) now: Timestamp,
+    /// Whether the visitor may change what is their team's.
+    pub(super) may_manage: bool,
     here: Here,
 }
 
@@ -272,7 +292,7 @@ impl Frame {
         // What a form was sent to cannot be looked at.
         let asked = request.uri().path_and_query().filter(|_| request.method() == Method::GET);
         let path = asked.map_or("/", |path| path.as_str()).to_owned();
-        Self { t: look.texts(), look, visitor: None, notice: None, path, now, here: Here::Nowhere }
+        Self { t: look.texts(), look, visitor: None, notice: None, path, now, may_manage: false, here: Here::Nowhere }
     }
 
     /// The places that the visitor's key may go to.
@@ -283,6 +303,9 @@ impl Frame {
             ("/ui/tasks", t.tasks, "t", Here::Tasks),
             ("/ui/callbacks", t.callbacks, "c", Here::Callbacks),
             ("/ui/deliveries", t.deliveries, "d", Here::Deliveries),
+            ("/ui/replays", t.replays, "r", Here::Replays),
+            ("/ui/charts", t.charts, "h", Here::Charts),
+            ("/ui/sources", t.settings, "s", Here::Settings),
         ];
         let place = |(href, label, key, here)| Place { href, label, key, is_here: self.here == here };
         all.into_iter().map(place).collect()

@@ -74,6 +74,7 @@ impl Modify for Keys {
     api::deliveries::list,
     api::deliveries::show,
     api::deliveries::retry,
+    api::deliveries::give_up,
     api::destinations::list,
     api::destinations::create,
     api::destinations::show,

@@ -246,6 +246,18 @@ document.addEventListener('keydown', (event) => {
   if (shortcut) { event.preventDefault(); shortcut(); }
 });
 
+// What is still going on is shown anew, without a jump.
+async function refresh() {
+  const answer = await fetch(location.href).catch(() => null);
+  if (!answer?.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  const fresh = one('main', page);
+  if (!fresh || document.hidden || one('dialog[open]')) return;
+  one('main').replaceChildren(...fresh.childNodes);
+  tellTimes();
+}
+setInterval(() => { if (one('[data-moving]') && !document.hidden) refresh(); }, 2000);
+
 tellTimes();
 setInterval(tellTimes, 5000);
 all('[data-copy]').filter((element) => element !== document.body).forEach(addCopy);

@@ -11,6 +11,10 @@ texts! {
         tasks: "Tasks", "任务";
         callbacks: "Callbacks", "回调";
         deliveries: "Deliveries", "投递";
+        replays: "Replays", "重放";
+        charts: "Charts", "图表";
+        settings: "Settings", "设置";
+        actions: "Actions", "操作";
         api: "API", "API 文档";
         sign_out: "Sign out", "退出登录";
         all_teams: "all teams", "所有团队";

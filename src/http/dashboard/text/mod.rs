@@ -4,18 +4,28 @@
 use std::fmt;
 
 mod callbacks;
+mod charts;
 mod deliveries;
+mod destinations;
+mod doing;
 mod events;
 mod frame;
 mod lists;
+mod people;
+mod settings;
 mod tasks;
 mod words;
 
 use self::callbacks::Callbacks;
+use self::charts::Charts;
 use self::deliveries::Deliveries;
+use self::destinations::{Destinations, Subscriptions};
+use self::doing::{Doing, Replays};
 use self::events::Events;
 use self::frame::{Frame, Refusals, SignIn};
 use self::lists::Lists;
+use self::people::{Audit, Keys, Teams};
+use self::settings::{Settings, Sources};
 use self::tasks::Tasks;
 
 /// One text; a `{}` in it stands for what is filled in.
@@ -26,6 +36,13 @@ impl Text {
     /// The text with this filled in.
     pub(super) fn with(self, value: impl fmt::Display) -> String {
         self.0.replacen("{}", &value.to_string(), 1)
+    }
+}
+
+impl Text {
+    /// The text as it stands.
+    pub(super) fn as_str(self) -> &'static str {
+        self.0
     }
 }
 
@@ -76,6 +93,16 @@ groups! {
     sign_in: SignIn,
     lists: Lists,
     events: Events,
+    settings: Settings,
+    sources: Sources,
+    destinations: Destinations,
+    subscriptions: Subscriptions,
+    teams: Teams,
+    keys: Keys,
+    audit: Audit,
+    doing: Doing,
+    replays: Replays,
+    charts: Charts,
     tasks: Tasks,
     callbacks: Callbacks,
     deliveries: Deliveries,

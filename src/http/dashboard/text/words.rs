@@ -40,6 +40,21 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ("signed_body", "signed", "已签名"),
     ("callback", "callback", "回调"),
     ("poll", "poll", "轮询"),
+    // How sources, destinations and keys fare.
+    ("well", "well", "正常"),
+    ("silent", "silent", "无回调"),
+    ("failing", "failing", "持续失败"),
+    ("unreadable", "unreadable", "无法读取"),
+    ("refused", "key refused", "密钥被拒"),
+    ("enabled", "enabled", "已启用"),
+    ("disabled", "disabled", "已停用"),
+    ("paused", "paused", "已暂停"),
+    ("holds", "valid", "有效"),
+    ("expired", "expired", "已过期"),
+    ("revoked", "revoked", "已吊销"),
+    // Replays.
+    ("running", "running", "进行中"),
+    ("done", "done", "已完成"),
     // Faults.
     ("invalid_request", "invalid request", "请求无效"),
     ("content_policy", "content policy", "内容政策"),
