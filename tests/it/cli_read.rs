@@ -146,7 +146,7 @@ fn one_thing_is_shown_with_what_happened_to_it() {
 
     for (what, said) in [("retry", "it is delivered; replay its event"), ("give-up", "it is delivered")] {
         let Ran { code, err, .. } = ask(&place, &service, &["deliveries", what, delivery]);
-        assert!(code == FAILED && err.contains(said), "{code} {err}");
+        assert!(code == FAILED && err.contains(said), "{code:?} {err}");
     }
     let Ran { code, out, .. } = ask(&place, &service, &["replay", event, "--destination", "backend"]);
     assert_eq!(code, DONE);
