@@ -9,93 +9,15 @@ use std::time::Instant;
 use callboard::app::App;
 use callboard::config::{Config, Env, Registries};
 use callboard::domain::clock::SystemClock;
-use callboard::domain::secret::Secret;
-use callboard::store::Store;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, Executor};
+
+use crate::seed::{Shape, open, seed};
 
 /// So many events there are in the small and in the large database, unless others are asked for.
 const SIZES: [u64; 2] = [10_000, 10_000_000];
-const MADE_AT_ONCE: i64 = 250_000;
 /// Of each filter so many pages are asked for.
 const PAGES: usize = 200;
 const KEY: &str = "the-key-of-the-bench";
-/// When the first event was made: one a second from then on.
-const FIRST_MS: i64 = 1_750_000_000_000;
-
-/// Ten characters of Crockford's base 32: the time of an id, in milliseconds.
-fn time_in_sql(ms: &str) -> String {
-    let digit = |shift: u32| {
-        format!("substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ', CAST((({ms}) >> {shift}) & 31 AS INTEGER) + 1, 1)")
-    };
-    (0..10).rev().map(|at| digit(at * 5)).collect::<Vec<_>>().join(" || ")
-}
-
-/// Each row's number is `i`.
-fn rows(is_sqlite: bool, from: i64, to: i64) -> String {
-    let numbers = if is_sqlite {
-        format!("WITH RECURSIVE n (i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {to})")
-    } else {
-        format!("WITH n (i) AS (SELECT * FROM generate_series({from}::bigint, {to}::bigint - 1))")
-    };
-    let padded = if is_sqlite { "printf('%016d', i)" } else { "lpad(i::text, 16, '0')" };
-    let time = time_in_sql(&format!("{FIRST_MS} + i * 1000"));
-    format!(
-        "{numbers}, made AS (SELECT i, {time} || {padded} AS id, {padded} AS number, {FIRST_MS} + i * 1000 AS at,
-             'source-' || (i % 7 % 5) AS source,
-             CASE WHEN i % 100 < 90 THEN 'completed' WHEN i % 100 < 97 THEN 'failed' ELSE 'cancelled' END AS status,
-             CASE WHEN i % 5 = 0 THEN '{{\"campaign\":\"c' || (i / 5 % 40) || '\"}}' ELSE '{{}}' END AS metadata FROM n)"
-    )
-}
-
-const TASKS: &str = "INSERT INTO tasks (key, source, task_id, provider, status, model, outputs, usage, observed_via, confirmed,
-    metadata, metadata_origin, first_seen_at, updated_at, terminal_event)
-    SELECT 'tsk_' || id, source, 'task-unified-1757169743-' || number, 'evolink', status, 'kling-o3-' || (i % 50),
-        '[{\"url\":\"https://cdn.example.com/videos/' || number || '.mp4\",\"kind\":\"video\",\"expires_at\":null,\"archived_url\":null}]',
-        '{\"credits\":27.0}', 'callback', 0, metadata, 0, at, at, 'evt_' || id FROM made";
-const METADATA: &str = "INSERT INTO task_metadata (source, pair, key, task_id)
-    SELECT source, '\"campaign\":\"c' || (i / 5 % 40) || '\"', 'tsk_' || id, 'task-unified-1757169743-' || number
-    FROM made WHERE i % 5 = 0";
-const EVENTS: &str = "INSERT INTO events (id, type, step, source, task_id, at, body)
-    SELECT 'evt_' || id, 'task.' || status, 'terminal', source, 'task-unified-1757169743-' || number, at,
-        '{\"id\":\"evt_' || id || '\",\"type\":\"task.' || status || '\",\"timestamp\":\"2026-11-21T02:00:00.123Z\",\"data\":{\"source\":\"'
-        || source || '\",\"provider\":\"evolink\",\"task_id\":\"task-unified-1757169743-' || number || '\",\"status\":\"' || status
-        || '\",\"model\":\"kling-o3\",\"progress\":100,\"outputs\":[{\"url\":\"https://cdn.example.com/videos/' || number
-        || '.mp4\",\"kind\":\"video\",\"expires_at\":null,\"archived_url\":null}],\"error\":null,\"usage\":{\"credits\":27.0},'
-        || '\"created_at\":null,\"completed_at\":null,\"observed_via\":\"callback\",\"confirmed\":false,\"metadata\":' || metadata || '}}'
-    FROM made";
-const DELIVERIES: &str =
-    "INSERT INTO deliveries (id, event_id, destination, replay_id, status, lease, failures, attempts,
-    created_at, finished_at)
-    SELECT 'dlv_' || id, 'evt_' || id, 'sink-' || (i % 3), '', CASE WHEN i % 200 = 7 THEN 'dead' ELSE 'delivered' END,
-        1, 0, 1, at, at FROM made";
-
-async fn seed(database: &str, url: &str, rows_of: impl Fn(i64, i64) -> String, to: i64) {
-    let statements = |from: i64| {
-        let made = rows_of(from, (from + MADE_AT_ONCE).min(to));
-        [TASKS, METADATA, EVENTS, DELIVERIES].map(|insert| format!("{made} {insert}"))
-    };
-    for from in (0..to).step_by(usize::try_from(MADE_AT_ONCE).expect("a size")) {
-        for sql in statements(from) {
-            run(database, url, sql).await;
-        }
-    }
-    run(database, url, if database == "sqlite" { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "VACUUM ANALYZE" }.into())
-        .await;
-}
-
-async fn run(database: &str, url: &str, sql: String) {
-    if database == "sqlite" {
-        let file = url.trim_start_matches("sqlite:");
-        let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite://{file}")).await.expect("it opens");
-        connection.execute("PRAGMA synchronous = OFF; PRAGMA cache_size = -400000").await.expect("it is set");
-        connection.execute(AssertSqlSafe(sql)).await.expect("it is made");
-    } else {
-        let mut connection = sqlx::PgConnection::connect(url).await.expect("it opens");
-        connection.execute("SET synchronous_commit = off").await.expect("it is set");
-        connection.execute(AssertSqlSafe(sql)).await.expect("it is made");
-    }
-}
 
 /// The queries, each of which is asked for page after page.
 const QUERIES: [&str; 12] = [
@@ -134,7 +56,7 @@ async fn pages(client: &reqwest::Client, base: &str, query: &str) -> (f64, f64) 
 async fn measured(database: &str, url: &str, directory: &Path, events: i64) -> Vec<(f64, f64)> {
     open(database, url).await.close().await;
     let begun = Instant::now();
-    seed(database, url, |from, to| rows(database == "sqlite", from, to), events).await;
+    seed(database, url, &Shape::LISTS, events).await;
     println!("{database}: {events} events made in {:.0} s", begun.elapsed().as_secs_f64());
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_key = \"{KEY}\"\n[database]\nurl = \"{url}\"\n[sources.source-1]\nprovider = \"evolink\"\n"
@@ -168,14 +90,6 @@ async fn plan(client: &reqwest::Client, base: &str) {
     let answer = answer.body(wanted.to_string()).send().await.expect("an answer");
     let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
     println!("replay plan: {status} {text} in {:.0} ms", begun.elapsed().as_secs_f64() * 1000.0);
-}
-
-async fn open(database: &str, url: &str) -> Store {
-    let store = match database {
-        "sqlite" => Store::open_sqlite(Path::new(url.trim_start_matches("sqlite:"))).await,
-        _ => Store::open_postgres(&Secret::new(url)).await,
-    };
-    store.expect("it opens")
 }
 
 /// Measures both sizes on one database.

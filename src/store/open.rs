@@ -23,6 +23,9 @@ pub const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 
 /// So many statements are kept prepared: every bulk statement exists in eight sizes.
 const STATEMENTS_KEPT: usize = 512;
+/// Of a new file. A callback, a task and an event are about a kilobyte each: SQLite's 4 KiB hold three, and each page is two writes to the
+/// log.
+const PAGE_BYTES: u32 = 8192;
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
 
@@ -43,6 +46,7 @@ impl Store {
             .clone()
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
+            .page_size(PAGE_BYTES)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .foreign_keys(true);
         let mut first = SqliteConnection::connect_with(&options).await?;
@@ -146,6 +150,7 @@ const SQLITE: &[Script] = &[
     (5, "settings", include_str!("../../migrations/sqlite/0005_settings.sql")),
     (6, "replays", include_str!("../../migrations/sqlite/0006_replays.sql")),
     (7, "notices", include_str!("../../migrations/sqlite/0007_notices.sql")),
+    (8, "lighter", include_str!("../../migrations/sqlite/0008_lighter.sql")),
     (9, "sessions", include_str!("../../migrations/sqlite/0009_sessions.sql")),
 ];
 const POSTGRES: &[Script] = &[
@@ -156,6 +161,7 @@ const POSTGRES: &[Script] = &[
     (5, "settings", include_str!("../../migrations/postgres/0005_settings.sql")),
     (6, "replays", include_str!("../../migrations/postgres/0006_replays.sql")),
     (7, "notices", include_str!("../../migrations/postgres/0007_notices.sql")),
+    (8, "lighter", include_str!("../../migrations/postgres/0008_lighter.sql")),
     (9, "sessions", include_str!("../../migrations/postgres/0009_sessions.sql")),
 ];
 

@@ -43,7 +43,7 @@ async fn the_tables_have_the_same_columns() {
 #[tokio::test]
 async fn the_tables_have_the_same_keys() {
     // Primary or unique makes no difference: SQLite counts by the primary key and PostgreSQL need not.
-    let (sqlite, postgres) = asked(
+    let (mut sqlite, postgres) = asked(
         "SELECT m.name, (SELECT group_concat(name) FROM
              (SELECT name FROM pragma_table_info(m.name) WHERE pk > 0 ORDER BY pk))
          FROM sqlite_master m WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND m.name NOT LIKE '_sqlx%'
@@ -59,6 +59,8 @@ async fn the_tables_have_the_same_keys() {
          WHERE c.contype IN ('p', 'u') AND t.relname NOT LIKE '\\_sqlx%'",
     )
     .await;
+    // On SQLite this is where the rows are; PostgreSQL finds events by (xact, seq), which is an index.
+    sqlite.retain(|key| key != &["events", "seq"]);
     assert_eq!(sqlite, postgres);
 }
 
