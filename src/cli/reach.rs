@@ -1,14 +1,14 @@
 //! Where the service is, and the key to it: what the command line says, the environment, a profile, or what is
 //! configured here.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use url::{Host, Url};
 
 use super::client::Client;
 use super::profile::{Profile, Profiles};
 use super::{Failure, load};
-use crate::config::{Config, Database, Env};
+use crate::config::{Config, Env};
 use crate::domain::secret::Secret;
 
 /// How a command finds the service.
@@ -160,7 +160,7 @@ impl Local<'_> {
         if let Some(key) = &config.server.admin_key {
             return Ok((key.clone(), "`server.admin_key`".to_owned()));
         }
-        let path = key_file(&config.database);
+        let path = config.database.key_file();
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok((Secret::new(text.trim()), path.display().to_string())),
             Err(error) => Err(missing(format!("{} cannot be read ({error})", path.display()))),
@@ -172,15 +172,6 @@ impl Local<'_> {
 fn own_url(config: &Config) -> String {
     let public = config.server.tls.is_some() && config.server.manage_listen.is_none();
     if public { config.base_url() } else { config.manage_url() }
-}
-
-/// Where `serve` keeps the administrator's key that it made.
-pub(super) fn key_file(database: &Database) -> PathBuf {
-    const NAME: &str = "callboard.key";
-    match database {
-        Database::Sqlite(path) => path.with_file_name(NAME),
-        Database::Postgres(_) => Path::new(NAME).to_owned(),
-    }
 }
 
 #[cfg(test)]

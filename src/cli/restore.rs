@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 
 use super::backup::{Part, sqlite, told};
-use super::reach::key_file;
 use super::{Done, Failure, console, load};
 use crate::config::Env;
 use crate::store::{inspect_sqlite, lock_sqlite};
@@ -56,7 +55,7 @@ pub(super) async fn run(arguments: Arguments, file: Option<PathBuf>, env: &Env) 
         );
         console::say("it does not start without the key that the secrets in it are sealed with.");
     }
-    let key = key_file(&config.database);
+    let key = config.database.key_file();
     if config.server.admin_key.is_none() && !key.exists() {
         console::say(&format!(
             "A new administrator's key is made at the next start, unless {} is brought back.",

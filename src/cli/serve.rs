@@ -11,7 +11,6 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::check::deep_mistakes;
 use super::known::how_known;
-use super::reach::key_file;
 use super::rest::how_secrets_rest;
 use super::{Done, Failure, console, load};
 use crate::app::{App, house};
@@ -61,7 +60,7 @@ type IsNew = bool;
 
 /// The administrator's key of the first start: in a file that only we can read, its hash in the database.
 async fn keep_key(store: &Store, config: &Config) -> anyhow::Result<Key> {
-    let path = key_file(&config.database);
+    let path = config.database.key_file();
     let kept = std::fs::read_to_string(&path).ok().map(|text| Secret::new(text.trim()));
     let kept = kept.filter(|key| key.expose().len() >= crate::config::value::SECRET_MIN);
     let is_new = kept.is_none();

@@ -257,6 +257,18 @@ pub enum Database {
     Postgres(Secret),
 }
 
+impl Database {
+    /// Where the administrator's key of the first start is kept: beside the file of the database, else in the directory that
+    /// `serve` was started in.
+    pub fn key_file(&self) -> PathBuf {
+        const NAME: &str = "callboard.key";
+        match self {
+            Self::Sqlite(path) => path.with_file_name(NAME),
+            Self::Postgres(_) => PathBuf::from(NAME),
+        }
+    }
+}
+
 /// `[[subscriptions]]`
 #[derive(Clone, Debug)]
 pub struct SubscriptionConfig {

@@ -232,6 +232,18 @@ async fn pages_are_in_the_language_and_the_colours_that_were_chosen() {
 }
 
 #[tokio::test]
+async fn what_is_not_there_is_said_on_a_page() {
+    let app = TestApp::new(Db::Sqlite, "").await;
+    Browser::new(&app).get("/ui/nothing/here").await.expect(303);
+    let browser = Browser::signed_in(&app, ADMIN_KEY).await;
+    for path in ["/ui/nothing/here", "/ui/tasks/evolink/none", "/ui/events/evt_none", "/ui/callbacks/none/body"] {
+        let page = browser.get(path).await.expect(404);
+        assert!(page.body.contains("<h1>Not found</h1>") && page.body.contains("<nav"), "{path}: {}", page.body);
+        is_harmless(path, &page);
+    }
+}
+
+#[tokio::test]
 async fn it_is_not_where_only_providers_come() {
     use callboard::app::App;
     use callboard::config::{Config, Env};

@@ -59,6 +59,11 @@ pub(super) fn host(request: &HttpRequest) -> Option<&str> {
     request.headers().get("host")?.to_str().ok()
 }
 
+/// The same, taken apart.
+pub(super) fn asked(request: &HttpRequest) -> Option<Url> {
+    Url::parse(&format!("http://{}/", host(request)?)).ok()
+}
+
 fn authority(url: &Url) -> Option<String> {
     let host = url.host_str()?;
     Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::carriage::{Carriage, host};
+use super::carriage::{Carriage, asked};
 
 /// The value of a cookie of the request.
 pub(super) fn read<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
@@ -20,7 +20,7 @@ pub(super) fn session_name(request: &HttpRequest, carriage: Carriage) -> Option<
         Carriage::Https => Some("__Host-callboard".to_owned()),
         // Cookies do not tell ports apart, and several services may run on one machine.
         Carriage::Loopback => {
-            let port = host(request).and_then(|host| host.rsplit_once(':')).map_or("80", |(_, port)| port);
+            let port = asked(request)?.port_or_known_default()?;
             Some(format!("callboard-{port}"))
         }
         Carriage::Open => None,

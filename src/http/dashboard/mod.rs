@@ -4,7 +4,7 @@
 use actix_web::web::{self, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, guard};
 
-use super::problem::Problem;
+use super::problem::{NO_SUCH_ROUTE, Problem};
 use super::{Services, get, safe};
 use crate::domain::access::Right;
 
@@ -151,4 +151,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(post("/ui/look").wrap(safe()).to(look::choose))
         .service(get("/ui/assets/{version}/{name}").wrap(safe()).to(assets::give));
     each_page(config);
+    config.service(get("/ui/{rest:.*}").wrap(safe()).to(async |request: HttpRequest, services: Data<Services>| {
+        visit::show(request, services, Right::Read, async |_: &visit::Visit| Err(NO_SUCH_ROUTE)).await
+    }));
 }

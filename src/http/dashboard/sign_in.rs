@@ -1,22 +1,21 @@
 //! Signing in with an API key, and out again.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use serde::Deserialize;
+use url::Url;
 
 use super::super::{Services, auth, client};
-use super::carriage::{Carriage, host};
+use super::carriage::{self, Carriage};
 use super::form::Form;
 use super::look::{Look, local};
 use super::session::{self, Session};
 use super::visit::{Frame, Visit, html};
 use super::{Page, cookie, origin, visit};
-use crate::config::Database;
 use crate::domain::access::Right;
 use crate::domain::secret::Secret;
 
@@ -124,15 +123,16 @@ fn shown(
     let back = local(back).to_owned();
     // The form's own address cannot be shown again: the choice of a language leads back to the page.
     frame.path = "/ui/sign-in".to_owned();
-    let port = host(request).and_then(|host| host.rsplit_once(':')).map_or("80", |(_, port)| port);
-    let machine = host(request).and_then(|host| host.split(':').next()).unwrap_or("SERVER");
+    let url = carriage::asked(request);
+    let port = url.as_ref().and_then(Url::port_or_known_default).unwrap_or(8080);
+    let machine = url.as_ref().and_then(Url::host_str).unwrap_or("SERVER");
     let mut answer = html(
         status,
         &SignIn {
             is_open: carriage == Carriage::Open,
             // Where the file is, is said to who is on this machine, and to nobody else.
-            show_key: (server.admin_key.is_none() && client::is_loopback(request))
-                .then(|| format!("cat {}", key_file(&services.config.database).display())),
+            show_key: (server.admin_key.is_none() && carriage == Carriage::Loopback && client::is_loopback(request))
+                .then(|| format!("cat {}", services.config.database.key_file().display())),
             tunnel: format!(
                 "ssh -L {port}:127.0.0.1:{} {machine}",
                 server.manage_listen.unwrap_or(server.listen).port()
@@ -144,13 +144,4 @@ fn shown(
     );
     visit::notice_shown(request, &mut answer, carriage);
     answer
-}
-
-/// Where the key of the first start is kept.
-fn key_file(database: &Database) -> PathBuf {
-    const NAME: &str = "callboard.key";
-    match database {
-        Database::Sqlite(path) => path.with_file_name(NAME),
-        Database::Postgres(_) => PathBuf::from(NAME),
-    }
 }

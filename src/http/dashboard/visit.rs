@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::BoxBody;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use askama::Template;
@@ -136,7 +136,7 @@ impl Visit {
         if !self.may(Right::Manage) {
             return None;
         }
-        let base = self.services.config.local_callbacks_url();
+        let base = self.services.config.base_url();
         example(&self.roster, &base, self.now, |name| self.scope.sees_source(name))
     }
 
@@ -223,7 +223,7 @@ impl Visit {
 fn to_sign_in(request: &HttpRequest) -> HttpResponse {
     let back = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let mut to = "/ui/sign-in".to_owned();
-    if back != "/" && request.method() == actix_web::http::Method::GET {
+    if back != "/" && request.method() == Method::GET {
         let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("back", back).finish();
         to = format!("{to}?{query}");
     }
@@ -277,7 +277,7 @@ pub(super) struct Frame {
     pub(super) visitor: Option<Visitor>,
     /// What was just done.
     pub(super) notice: Option<String>,
-    /// The page's own path and query.
+    /// Where the page itself can be looked at: its path and query.
     pub(super) path: String,
     /// When the page is made.
     pub(super) now: Timestamp,
@@ -289,7 +289,9 @@ pub(super) struct Frame {
 impl Frame {
     /// The frame for who is not signed in.
     pub(super) fn bare(request: &HttpRequest, look: Look, now: Timestamp) -> Self {
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        // What a form was sent to cannot be looked at.
+        let asked = request.uri().path_and_query().filter(|_| request.method() == Method::GET);
+        let path = asked.map_or("/", |path| path.as_str()).to_owned();
         Self { t: look.texts(), look, visitor: None, notice: None, path, now, may_manage: false, here: Here::Nowhere }
     }
 
