@@ -8,6 +8,7 @@
 //! what is old, [`watchman`] notices sources that fell silent. [`roster`] is what they all
 //! read: the sources, destinations and subscriptions of this moment.
 
+mod desk;
 pub mod dispatch;
 pub mod durations;
 pub mod entry;

@@ -19,7 +19,7 @@ pub use super::write::Receipt;
 use super::write::{Written, write};
 use crate::domain::clock::SharedClock;
 use crate::shutdown::Lifecycle;
-use crate::store::{Error, Handed, Store};
+use crate::store::{Error, Handed, Store, Tx};
 
 /// How long a commit is waited for (contract §4).
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -117,11 +117,21 @@ impl Writer {
     async fn write(&self, jobs: Vec<Job>, turn: Turn<Job>) {
         let mut left = vec![(jobs, false)];
         let mut handed = Vec::new();
-        while let Some((mut batch, tried)) = left.pop() {
+        while let Some((batch, tried)) = left.pop() {
             if batch.is_empty() {
                 continue;
             }
-            match self.commit(&batch).await {
+            let clock = self.clock.clone();
+            let reserved = match self.store.reserve().await {
+                Ok(reserved) => reserved,
+                Err(error) => {
+                    refuse(batch, &error);
+                    continue;
+                }
+            };
+            // Where nothing comes back, those who wait were told so as the batch was dropped.
+            let Ok((mut batch, outcome)) = reserved.run(move |tx| commit(tx, batch, clock)).await else { continue };
+            match outcome {
                 Ok(Some(written)) => handed.push((batch, written)),
                 Ok(None) => {
                     batch.retain(|job| !job.reply.is_closed());
@@ -147,20 +157,6 @@ impl Writer {
                 Err(error) => refuse(batch, &error),
             }
         }
-    }
-
-    /// `None` where somebody stopped waiting before the commit: then nothing was committed.
-    async fn commit(&self, jobs: &[Job]) -> Result<Option<(Written, Handed)>, Error> {
-        let now = self.clock.now();
-        let mut tx = self.store.write().await?;
-        let entries: Vec<&Entry> = jobs.iter().map(|job| &job.entry).collect();
-        let written = write(&mut tx, &entries, now).await?;
-        // The database was slow, or somebody else had it: who was told so must find nothing of theirs.
-        if jobs.iter().any(|job| job.reply.is_closed()) {
-            return Ok(None);
-        }
-        let handed = tx.hand_over().await?;
-        Ok(Some((written, handed)))
     }
 
     fn answer(&self, batch: Vec<Job>, written: Written) {
@@ -203,6 +199,27 @@ impl Writer {
             let _ = job.reply.send(Ok(receipt));
         }
     }
+}
+
+/// What a batch wrote, once it is handed over; `None` where somebody stopped waiting before the commit: then nothing
+/// was committed.
+async fn commit(
+    mut tx: Tx,
+    batch: Vec<Job>,
+    clock: SharedClock,
+) -> (Vec<Job>, Result<Option<(Written, Handed)>, Error>) {
+    let entries: Vec<&Entry> = batch.iter().map(|job| &job.entry).collect();
+    let outcome = async {
+        let written = write(&mut tx, &entries, clock.now()).await?;
+        // The database was slow, or somebody else had it: who was told so must find nothing of theirs.
+        if batch.iter().any(|job| job.reply.is_closed()) {
+            return Ok(None);
+        }
+        Ok(Some((written, tx.hand_over().await?)))
+    };
+    let outcome = outcome.await;
+    drop(entries);
+    (batch, outcome)
 }
 
 fn refuse(batch: Vec<Job>, error: &Error) {

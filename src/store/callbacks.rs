@@ -4,11 +4,11 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::Result;
 use super::given::{Cell, Given, Kind};
 use super::lists::{Listing, Page, among, is};
 use super::row::{Row, values};
 use super::tx::Tx;
-use super::Result;
 use crate::domain::access::Scope;
 use crate::domain::callback::{CallbackOutcome, Content};
 use crate::domain::clock::Timestamp;
@@ -161,7 +161,8 @@ impl Tx {
     }
 
     async fn known_callbacks(&mut self, callbacks: &[NewCallback]) -> Result<HashMap<Sameness, CallbackId>> {
-        let keys: Vec<Sameness> = callbacks.iter().filter(|callback| !callback.is_first).map(|one| owned(sameness(one))).collect();
+        let keys: Vec<Sameness> =
+            callbacks.iter().filter(|callback| !callback.is_first).map(|one| owned(sameness(one))).collect();
         let given = Given::rows(keys.len())
             .text("wanted_source", keys.iter().map(|(source, ..)| source.clone()))
             .text("wanted_task", keys.iter().map(|(_, task_id, ..)| task_id.clone()))

@@ -116,10 +116,21 @@ impl Store {
     /// [`Error::Unavailable`] if none can be had within 3 s.
     pub async fn write(&self) -> Result<Tx> {
         let on = match self {
-            Self::Sqlite { write, .. } => On::Sqlite(write.begin().await?),
+            Self::Sqlite { write, .. } => On::Sqlite(SqliteTx::Write(write.begin().await?)),
             Self::Postgres(pool) => On::Postgres(PostgresTx::Idle(pool.clone())),
         };
         Ok(on.into())
+    }
+
+    /// A transaction that may write, not yet begun, to be done as a whole where that is cheapest.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if none can be had within 3 s.
+    pub async fn reserve(&self) -> Result<Reserved> {
+        Ok(match self {
+            Self::Sqlite { write, .. } => Reserved::Sqlite(write.begin().await?),
+            Self::Postgres(pool) => Reserved::Postgres(pool.clone()),
+        })
     }
 
     /// Begins a transaction that reads one consistent state.
@@ -164,6 +175,32 @@ impl Store {
                 write.close().await;
             }
             Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// A transaction that may write, and that nobody has begun: see [`Store::reserve`].
+pub enum Reserved {
+    /// The one connection that writes.
+    Sqlite(Writing),
+    /// Where there is a connection.
+    Postgres(PgPool),
+}
+
+impl Reserved {
+    /// Does this with the transaction: on SQLite on the thread that has the connection, where no statement is handed
+    /// over. `work` may wait for nothing but its transaction. A panic goes on here.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the connection was closed meanwhile, or `work` waited for something else.
+    pub async fn run<T, W>(self, work: impl FnOnce(Tx) -> W + Send + 'static) -> Result<T>
+    where
+        T: Send + 'static,
+        W: Future<Output = T> + Send,
+    {
+        match self {
+            Self::Sqlite(writing) => writing.there(|tx| work(On::Sqlite(tx).into())).await,
+            Self::Postgres(pool) => Ok(work(On::Postgres(PostgresTx::Idle(pool)).into()).await),
         }
     }
 }

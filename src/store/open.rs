@@ -23,6 +23,9 @@ pub const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 
 /// So many statements are kept prepared: every bulk statement exists in eight sizes.
 const STATEMENTS_KEPT: usize = 512;
+/// Of a new file. A callback, a task and an event are about a kilobyte each: SQLite's 4 KiB hold three, and each page is two writes to the
+/// log.
+const PAGE_BYTES: u32 = 8192;
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 10;
 
@@ -43,6 +46,7 @@ impl Store {
             .clone()
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
+            .page_size(PAGE_BYTES)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .foreign_keys(true);
         let mut first = SqliteConnection::connect_with(&options).await?;

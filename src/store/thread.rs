@@ -1,12 +1,12 @@
 //! The thread that has the one SQLite connection that writes.
 //!
-//! It is given work, one piece after the other, and each piece is as much as can be handed over at once: a hand-over
-//! wakes a thread and is woken by it, which costs more than a small statement. Rows are bound from where they are.
+//! It is given work, one piece after the other, and each piece is as much as can be handed over at once, at best a whole
+//! transaction: a hand-over wakes a thread and is woken by it, which costs more than a small statement. Rows are bound
+//! from where they are.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -26,58 +26,79 @@ const WAL_BYTES: i64 = 64 * 1024 * 1024;
 /// So many statements are kept prepared: all of ours that write.
 const STATEMENTS_KEPT: usize = 256;
 
-type Work = Box<dyn FnOnce(&Connection) + Send>;
+type Work = Box<dyn FnOnce() + Send>;
 
-/// The way to the thread. It ends with this.
+/// The thread and its connection. It ends with this.
 #[derive(Debug)]
 pub(super) struct Thread {
-    work: mpsc::Sender<Work>,
+    /// The connection, for what is done on the thread.
+    pub(super) connection: Shared,
+    /// The way to the thread.
+    pub(super) way: Way,
     ended: oneshot::Receiver<()>,
+}
+
+/// The way to the thread.
+#[derive(Clone, Debug)]
+pub(super) struct Way(mpsc::Sender<Work>);
+
+/// The connection. One piece of work has it at a time: those on the thread, one after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Shared(Arc<Mutex<Connection>>);
+
+impl Shared {
+    /// Does this on the thread that asks, which is to be the connection's own.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&Connection) -> T) -> T {
+        work(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Way {
+    /// Does this on the thread, once everything that was given before is done; it is done even if nobody waits. A panic
+    /// goes on here.
+    pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let (reply, done) = oneshot::channel();
+        self.begin(move || {
+            let _ = reply.send(catch_unwind(AssertUnwindSafe(work)));
+        });
+        let done = done.await.map_err(|_| Error::Unavailable(sqlx::Error::WorkerCrashed.into()))?;
+        Ok(done.unwrap_or_else(|panic| resume_unwind(panic)))
+    }
+
+    /// The same, and nobody waits for it.
+    pub(super) fn begin(&self, work: impl FnOnce() + Send + 'static) {
+        // Where the thread is gone, so is whoever would have answered.
+        let _ = self.0.send(Box::new(work));
+    }
 }
 
 impl Thread {
     /// Opens the connection on a thread of its own.
     pub(super) fn start(path: &Path) -> Result<Self> {
-        let connection = open(path)?;
+        let connection = Shared(Arc::new(Mutex::new(open(path)?)));
         let (work, given) = mpsc::channel::<Work>();
         let (end, ended) = oneshot::channel();
+        let kept = connection.clone();
         let run = move || {
             for work in given {
-                // Whoever asked is told so, and rolls back what was begun.
-                if catch_unwind(AssertUnwindSafe(|| work(&connection))).is_err() {
+                if catch_unwind(AssertUnwindSafe(work)).is_err() {
                     tracing::error!("a write panicked; the thread that writes goes on");
                 }
             }
-            // What is committed is synced; an error here leaves the log to the next start.
-            let _ = connection.close();
+            // What is committed is synced; an error of closing leaves the log to the next start.
+            drop(kept);
             let _ = end.send(());
         };
         let thread = std::thread::Builder::new().name("callboard-write".into()).spawn(run);
         thread.map_err(|error| Error::Unusable(format!("cannot start the thread that writes: {error}")))?;
-        Ok(Self { work, ended })
-    }
-
-    /// Does this on the thread, once everything that was given before is done; it is done even if nobody waits.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (reply, done) = oneshot::channel();
-        self.begin(move |connection| {
-            let _ = reply.send(work(connection));
-        });
-        Ok(done.await.map_err(|_| Error::Unavailable(sqlx::Error::WorkerCrashed.into()))??)
-    }
-
-    /// The same, and nobody waits for it.
-    pub(super) fn begin(&self, work: impl FnOnce(&Connection) + Send + 'static) {
-        // Where the thread is gone, so is whoever would have answered.
-        let _ = self.work.send(Box::new(work));
+        Ok(Self { connection, way: Way(work), ended })
     }
 
     /// Waits until everything is done and the connection closed.
     pub(super) async fn close(self) {
-        drop(self.work);
+        // The thread has the last one then, and closes it.
+        drop(self.connection);
+        drop(self.way);
         let _ = self.ended.await;
     }
 }
@@ -161,7 +182,8 @@ pub(super) fn fetch(connection: &Connection, sql: &str, values: &[Value]) -> rus
 fn bind(statement: &mut Statement<'_>, values: &[Value]) -> rusqlite::Result<()> {
     for at in 1..=statement.parameter_count() {
         let number = statement.parameter_name(at).and_then(|name| name.trim_start_matches('$').parse().ok());
-        let value = values.get(number.unwrap_or(at) - 1).ok_or(rusqlite::Error::InvalidParameterCount(at, values.len()))?;
+        let value =
+            values.get(number.unwrap_or(at) - 1).ok_or(rusqlite::Error::InvalidParameterCount(at, values.len()))?;
         statement.raw_bind_parameter(at, value)?;
     }
     Ok(())

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use rusqlite::Connection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite};
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
@@ -28,12 +29,12 @@ impl Writer {
     }
 
     /// Waits for the connection; what is done with it is one transaction.
-    pub(super) async fn begin(&self) -> Result<SqliteTx> {
+    pub(super) async fn begin(&self) -> Result<Writing> {
         let lock = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.thread).lock_owned()).await;
         let lock = lock.map_err(|_| Error::busy())?;
         let thread = OwnedMutexGuard::try_map(lock, Option::as_mut);
         let thread = thread.map_err(|_| Error::Unavailable(sqlx::Error::PoolClosed.into()))?;
-        Ok(SqliteTx::Write(Writing { thread, log: self.log.clone(), begun: false }))
+        Ok(Writing { thread, log: self.log.clone(), begun: false, is_there: false })
     }
 
     pub(super) async fn close(&self) {
@@ -56,9 +57,23 @@ pub struct Writing {
     thread: OwnedMappedMutexGuard<Option<Thread>, Thread>,
     log: Log,
     begun: bool,
+    /// Whether it is used on the thread itself.
+    is_there: bool,
 }
 
 impl Writing {
+    /// Does this with a transaction on the connection's own thread, where each statement is only a call.
+    pub(super) async fn there<T, W>(mut self, work: impl FnOnce(SqliteTx) -> W + Send + 'static) -> Result<T>
+    where
+        T: Send + 'static,
+        W: Future<Output = T>,
+    {
+        self.is_there = true;
+        let way = self.thread.way.clone();
+        let done = way.run(move || work(SqliteTx::Write(self)).now_or_never()).await?;
+        done.ok_or(Error::Unavailable(sqlx::Error::WorkerCrashed.into()))
+    }
+
     /// Does this with the connection, in the transaction, which begins now if it has not.
     ///
     /// # Errors
@@ -68,13 +83,19 @@ impl Writing {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let begins = !std::mem::replace(&mut self.begun, true);
-        let work = move |connection: &Connection| {
-            if begins {
-                thread::execute(connection, "BEGIN IMMEDIATE", &[])?;
-            }
-            work(connection)
+        let connection = self.thread.connection.clone();
+        let work = move || {
+            connection.with(|connection| {
+                if begins {
+                    thread::execute(connection, "BEGIN IMMEDIATE", &[])?;
+                }
+                work(connection)
+            })
         };
-        self.thread.run(work).await
+        if self.is_there {
+            return Ok(work()?);
+        }
+        Ok(self.thread.way.run(work).await??)
     }
 
     /// Runs these writes.
@@ -105,10 +126,13 @@ fn write_all(connection: &Connection, writes: &[(Given, String)]) -> rusqlite::R
 impl Drop for Writing {
     /// Rolls back what was not committed, before anybody else has the connection.
     fn drop(&mut self) {
-        if self.begun {
-            // Where `BEGIN` itself failed there is nothing to roll back, and that is the error here.
-            self.thread.begin(|connection| drop(thread::execute(connection, "ROLLBACK", &[])));
+        if !self.begun {
+            return;
         }
+        let connection = self.thread.connection.clone();
+        // Where `BEGIN` itself failed there is nothing to roll back, and that is the error here.
+        let roll_back = move || connection.with(|connection| drop(thread::execute(connection, "ROLLBACK", &[])));
+        if self.is_there { roll_back() } else { self.thread.way.begin(roll_back) }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callboard::domain::access::Scope;
 use bytes::Bytes;
+use callboard::domain::access::Scope;
 use callboard::domain::callback::{CallbackOutcome, Content};
 use callboard::domain::clock::Timestamp;
 use callboard::domain::delivery::{DeliveryStatus, Settlement};
