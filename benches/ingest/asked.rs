@@ -2,6 +2,7 @@
 //! (`events=5000`).
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::postgres;
 
@@ -72,11 +73,12 @@ impl Asked {
         named || rows.contains(&row) && !self.words.iter().any(|word| !is_database(word))
     }
 
-    /// The databases that are wanted.
+    /// The databases that are wanted and can be had.
     pub(crate) fn databases(&self) -> Vec<Database> {
         let all = [Database::Sqlite, Database::Postgres];
         let named = self.words.iter().any(|word| is_database(word));
-        all.into_iter().filter(|one| !named || self.words.iter().any(|word| word == one.name())).collect()
+        let wanted = all.into_iter().filter(|one| !named || self.words.iter().any(|word| word == one.name()));
+        wanted.filter(|one| *one == Database::Sqlite || is_postgres_there()).collect()
     }
 
     /// Words that are neither a row nor a database.
@@ -84,6 +86,19 @@ impl Asked {
         let words = self.words.iter().map(String::as_str);
         words.filter(|word| !rows.contains(word) && !is_database(word)).collect()
     }
+}
+
+/// Whether its server starts. Where it does not, it is said why, once, and its rows are left out.
+fn is_postgres_there() -> bool {
+    static STARTED: OnceLock<bool> = OnceLock::new();
+    *STARTED.get_or_init(|| {
+        let why = std::thread::spawn(|| drop(postgres::fresh())).join().err();
+        if let Some(why) = &why {
+            let why = why.downcast_ref::<String>().map(String::as_str).or_else(|| why.downcast_ref::<&str>().copied());
+            println!("# no rows of postgres: {}", why.unwrap_or("its server does not start"));
+        }
+        why.is_none()
+    })
 }
 
 fn is_database(word: &str) -> bool {
