@@ -28,6 +28,7 @@ mod latency;
 mod lists;
 mod load;
 mod model;
+mod pages;
 #[path = "../../tests/it/postgres.rs"]
 mod postgres;
 mod process;
@@ -49,7 +50,7 @@ const ROUNDS: u64 = 3;
 /// What runs when nothing is asked for.
 const USUAL: [&str; 9] = ["ingest", "deliver", "latency", "repeats", "hanging", "single", "memory", "start", "size"];
 /// What runs when it is asked for by name: these take long.
-const SPECIAL: [&str; 4] = ["growth", "watch", "lists", "prune"];
+const SPECIAL: [&str; 5] = ["growth", "watch", "lists", "pages", "prune"];
 
 #[tokio::main]
 async fn main() {
@@ -93,6 +94,10 @@ async fn special(asked: &Asked, database: asked::Database) {
     let url = |directory: &std::path::Path| database.fresh(directory);
     if asked.wants("lists", &[]) {
         lists::run_on(database.name(), url, &asked.numbers).await;
+    }
+    if asked.wants("pages", &[]) {
+        let directory = tempfile::tempdir().unwrap();
+        pages::run_on(database.name(), &url(directory.path()), directory.path(), asked.numbers.first().copied()).await;
     }
     if asked.wants("prune", &[]) {
         prune::run_on(database.name(), url, asked.numbers.first().copied()).await;

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 
 const MADE_AT_ONCE: i64 = 250_000;
 /// When the first event was made: one a second from then on.
-const FIRST_MS: i64 = 1_750_000_000_000;
+pub(crate) const FIRST_MS: i64 = 1_750_000_000_000;
 /// The golden ratio's part of 10^16: its multiples are spread over all numbers of sixteen digits, and none comes twice.
 const SPREAD: (u64, u64) = (61_803_398, 87_498_949);
 const HALF: u64 = 100_000_000;

@@ -1,10 +1,11 @@
 //! The pictures of the dashboard in `docs/images/`: each page in light, in dark and on a phone, as the whole service shows
-//! two weeks of its own. `scripts/screenshots` makes them anew.
+//! a month of its own. `scripts/screenshots` makes them anew.
 
 use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use callboard::domain::clock::{Clock, ManualClock, SystemClock, Timestamp};
@@ -17,7 +18,9 @@ use crate::endpoint::{Reply, Sink};
 use crate::stats::roll_all;
 use crate::wire;
 
-const DAYS: i64 = 13;
+const DAYS: i64 = 29;
+/// Between one callback of a task and the next.
+const SOON: Duration = Duration::from_secs(1);
 const HOUR_MS: i64 = 3_600_000;
 const MEDIA: &str = "cdn.example.com";
 
@@ -99,6 +102,7 @@ fn config(well: &Sink, slow: &Sink, gone: &Sink) -> String {
         )
     };
     [
+        "[server]\npublic_url = \"https://hooks.example.com\"\n".to_owned(),
         source("evolink", "teams = [\"ads\", \"platform\"]"),
         source("aivideoapi", ""),
         source("replicate", &format!("signing_secret = \"{SECRET}\"")),
@@ -141,28 +145,34 @@ async fn live(app: &TestApp, number: i64) {
     let end = json!({"results": results, "usage": {"credits_used": credits}});
     post("completed", end.clone()).await;
     if number % 5 == 2 {
+        app.advance(SOON);
         post("processing", json!({"progress": 40})).await;
+        app.advance(SOON);
         post("completed", end).await;
     }
 }
 
-/// Two weeks that end at this moment.
+/// A month that ends a moment ago.
 async fn history() -> TestApp {
     let well = Sink::start(|_| Reply::Text("ok"));
-    let slow = Sink::start(|got| Reply::Status(if got.request.text().len() % 3 == 0 { 503 } else { 204 }));
-    let gone = Sink::start(|got| Reply::Status(if got.request.text().contains("4301\"") { 410 } else { 204 }));
-    let end = SystemClock.now();
+    let slow = Sink::start(|got| Reply::Status(if got.request.text().contains("launch") { 503 } else { 204 }));
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_gone);
+    let gone = Sink::start(move |_| Reply::Status(if seen.load(Ordering::SeqCst) { 410 } else { 204 }));
+    let end = Timestamp(SystemClock.now().0 - 20_000);
     let clock = Arc::new(ManualClock::new(Timestamp(end.0 - DAYS * 24 * HOUR_MS)));
     let mut app = TestApp::on(Arc::new(Database::fresh(Db::Sqlite)), clock, &config(&well, &slow, &gone)).await;
     let mut number = 0;
     while app.now() < end {
-        for _ in 0..1 + (number * number) % 5 % 3 {
+        // The last hour is told in minutes.
+        let left = end.0 - app.now().0;
+        is_gone.store(left < HOUR_MS / 6, Ordering::SeqCst);
+        let day = left / HOUR_MS / 24;
+        for _ in 0..if left > HOUR_MS { 2 + day * day % 7 % 4 } else { 1 } {
             live(&app, number).await;
             number += 1;
         }
         app.tick_all().await;
-        // The last hour is told in minutes.
-        let left = end.0 - app.now().0;
         let step = if left > HOUR_MS { (left - HOUR_MS).min(4 * HOUR_MS) } else { left.min(150_000) };
         app.advance(Duration::from_millis(u64::try_from(step).unwrap()));
     }
