@@ -65,7 +65,8 @@ impl Visitor {
     /// What a list of the API begins with.
     async fn first(&self, list: &str) -> String {
         let answer = self.client.get(format!("{}/api/v1/{list}", self.base)).bearer_auth(KEY).send().await;
-        let list: Value = answer.expect("an answer").json().await.expect("a list");
+        let bytes = answer.expect("an answer").bytes().await.expect("a body");
+        let list: Value = serde_json::from_slice(&bytes).expect("a list");
         list["items"][0]["id"].as_str().expect("one is found").to_owned()
     }
 
