@@ -141,7 +141,7 @@ pub(crate) async fn run_on(database: &str, url: &str, directory: &Path, asked: O
     for number in (0..TIMES).map(|at| at * events / TIMES) {
         let task_id = format!("task-unified-1757169743-{number:016}");
         let event = visitor.first(&format!("events?task_id={task_id}")).await;
-        sent.push(format!("/ui/deliveries/{}", visitor.first(&format!("deliveries?event={event}")).await));
+        sent.push(format!("/ui/deliveries/{}", visitor.first(&format!("deliveries?event_id={event}")).await));
         told.push(format!("/ui/events/{event}"));
         tasks.push(format!("/ui/tasks/evolink/{task_id}"));
     }
