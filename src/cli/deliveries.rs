@@ -13,7 +13,7 @@ use super::{Done, timeline, unmixed};
 use crate::config::Env;
 use crate::domain::delivery::DeliveryStatus;
 
-/// List who is told what, show one delivery with its attempts, or try one again
+/// List who is told what, show one delivery with its attempts, try one again, or give one up
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  callboard deliveries --status dead\n  callboard deliveries show dlv_0199…\n  callboard deliveries retry dlv_0199…"
@@ -35,6 +35,15 @@ enum What {
     /// Show one with its attempts
     #[command(after_help = "Example:\n  callboard deliveries show dlv_0199…")]
     Show {
+        /// The delivery's id
+        id: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give one up that waits or is held: it is dead, and can be tried again
+    #[command(after_help = "Example:\n  callboard deliveries give-up dlv_0199…")]
+    GiveUp {
         /// The delivery's id
         id: String,
         /// As JSON
@@ -94,6 +103,10 @@ pub(super) async fn run(arguments: Arguments, file: Option<PathBuf>, env: &Env) 
         }
         What::Show { id, json } => {
             print_one(&client.get(&["deliveries", &id], &Query::new()).await?, json, shown);
+        }
+        What::GiveUp { id, json } => {
+            let text = client.post(&["deliveries", &id, "give-up"], &json!({})).await?;
+            print_one(&text, json, |_| format!("{id} is given up"));
         }
         What::Retry { id, json } => {
             let text = client.post(&["deliveries", &id, "retry"], &json!({})).await?;

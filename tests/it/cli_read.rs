@@ -144,9 +144,10 @@ fn one_thing_is_shown_with_what_happened_to_it() {
     let mut given = place.command(&["callbacks", "body", &callback, "--url", &service.api]);
     assert_eq!(given.output().unwrap().stdout, body, "byte for byte");
 
-    let Ran { code, err, .. } = ask(&place, &service, &["deliveries", "retry", delivery]);
-    assert_eq!(code, FAILED);
-    assert!(err.contains("it is delivered; replay its event"), "{err}");
+    for (what, said) in [("retry", "it is delivered; replay its event"), ("give-up", "it is delivered")] {
+        let Ran { code, err, .. } = ask(&place, &service, &["deliveries", what, delivery]);
+        assert!(code == FAILED && err.contains(said), "{code:?} {err}");
+    }
     let Ran { code, out, .. } = ask(&place, &service, &["replay", event, "--destination", "backend"]);
     assert_eq!(code, DONE);
     assert!(out.starts_with("rpl_") && out.contains("1 deliveries"), "{out}");

@@ -70,6 +70,7 @@ both! {
         }
         manage.get("/ui/destinations/backend").await.expect(404);
         shows(&manage.get("/ui/sources/evolink").await, "/callbacks/evolink/");
+        shows(&manage.get("/ui/sources").await, "<code data-copy=\"http://127.0.0.1:");
         shows(&manage.get("/ui/destinations/alpha-hook").await, "/ui/destinations/alpha-hook/edit");
         let admin = Browser::signed_in(&app, ADMIN_KEY).await;
         let declared = admin.get("/ui/destinations/backend").await.expect(200);

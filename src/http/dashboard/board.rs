@@ -19,6 +19,8 @@ pub(super) enum Cell {
     Text(String),
     /// A name, an id, an expression.
     Code(String),
+    /// What is copied as a whole, and what is shown of it.
+    Copy(String, String),
     /// A word of ours, in its colour.
     Word(String),
     /// A moment.
@@ -63,12 +65,14 @@ pub(super) struct Act {
     pub(super) confirm: Option<String>,
     /// Whether something is lost by it.
     pub(super) is_grave: bool,
+    /// Whether it is what one came for.
+    pub(super) is_chief: bool,
 }
 
 impl Act {
     /// A link.
     pub(super) fn go(to: impl Into<String>, label: Text) -> Self {
-        Self { to: to.into(), label: label.to_string(), sends: None, confirm: None, is_grave: false }
+        Self { to: to.into(), label: label.to_string(), sends: None, confirm: None, is_grave: false, is_chief: false }
     }
 
     /// A button.
@@ -84,6 +88,11 @@ impl Act {
     /// The same, by which something is lost.
     pub(super) fn grave(self) -> Self {
         Self { is_grave: true, ..self }
+    }
+
+    /// The same, which is what one came for.
+    pub(super) fn chief(self) -> Self {
+        Self { is_chief: true, ..self }
     }
 
     /// The same, which sends this too.
@@ -121,7 +130,7 @@ pub(super) enum Block {
     /// Names and what they stand for.
     Pairs(Option<Text>, Vec<(Text, Cell)>),
     /// A form.
-    Form(Option<Text>, Option<Text>, Filled),
+    Form(Option<Text>, Option<String>, Filled),
     /// What a list is filtered by.
     Filter(Filled),
     /// Something to copy.

@@ -134,11 +134,12 @@ async fn board(visit: &Visit, name: &str, said: Option<Said>) -> Result<Board, P
     pairs.push((t.deliveries, Cell::Link(format!("/ui/deliveries?{filter}"), t.deliveries.to_string())));
     let rows = super::subscriptions::rows(visit, Some(name));
     let subscribe = Act::go(format!("/ui/new/subscription?{filter}"), t.subscribe);
-    Ok(board.act(visit.may(Right::Manage), subscribe).block(Block::Pairs(None, pairs)).block(Block::Table(
-        Some(s.subscriptions),
-        super::subscriptions::head(visit),
-        rows,
-    )))
+    let told = if rows.is_empty() {
+        Block::Note(visit.texts().subscriptions.none_more.to_string())
+    } else {
+        Block::Table(Some(s.subscriptions), super::subscriptions::head(visit), rows)
+    };
+    Ok(board.act(visit.may(Right::Manage), subscribe).block(Block::Pairs(None, pairs)).block(told))
 }
 
 /// What can be done with one.
@@ -314,10 +315,10 @@ pub(super) async fn create(visit: &Visit, form: Form) -> Page {
 
 /// Shows a secret, on a page that cannot be loaded again.
 fn shown_once(visit: &Visit, name: &str, said: &str, secret: &str) -> Page {
-    let (t, s) = (&visit.texts().destinations, &visit.texts().settings);
-    let text = format!("{said} {} {}", t.secret_of.with(name), s.once);
+    let t = &visit.texts().destinations;
+    let text = format!("{said} {}", t.secret_of.with(name));
     let said = Said { text, code: Some(secret.to_owned()), ..Said::default() };
-    let go = Act::go(path(&["ui", "destinations", name]), s.destinations);
+    let go = Act::go(path(&["ui", "destinations", name]), t.to_it);
     let filter = url::form_urlencoded::Serializer::new(String::new()).append_pair("destination", name).finish();
     let subscribe = Act::go(format!("/ui/new/subscription?{filter}"), t.subscribe);
     let board = Board::settings(visit, TAB, name).act(true, go).act(true, subscribe).said(Some(said));

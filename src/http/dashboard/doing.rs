@@ -74,9 +74,7 @@ fn replay_page(visit: &Visit, status: StatusCode, events: &[EventRow], sheet: Sh
     let head = vec![t.event, t.kind, t.source, visit.texts().audit.at];
     let board = Board::new(visit, Here::Events, title)
         .about(t.about)
-        .block(Block::Form(Some(t.reach), None, form))
-        .block(Block::Note(reach))
-        .block(Block::Note(t.start_what.to_string()))
+        .block(Block::Form(Some(t.reach), Some(format!("{reach} {}", t.start_what)), form))
         .block(Block::Table(None, head, rows.collect()));
     Ok(board.answer(status))
 }

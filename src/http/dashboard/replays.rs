@@ -148,8 +148,8 @@ pub(super) async fn blank(visit: &Visit) -> Page {
 
 fn filled(visit: &Visit, status: StatusCode, sheet: Sheet, planned: Vec<Block>) -> Page {
     let t = &visit.texts().replays;
-    let button = if planned.is_empty() { t.plan } else { t.plan_again };
-    let form = Filled { to: NEW.to_owned(), is_question: false, sheet, buttons: vec![("plan", button)] };
+    let button = if planned.is_empty() { ("plan", t.plan) } else { ("again", t.plan_again) };
+    let form = Filled { to: NEW.to_owned(), is_question: false, sheet, buttons: vec![button] };
     let board = Board::new(visit, Here::Replays, t.new).about(visit.texts().doing.about);
     let board = planned.into_iter().fold(board, Board::block);
     Ok(board.block(Block::Form(None, None, form)).answer(status))
@@ -184,7 +184,8 @@ fn planned(visit: &Visit, plan: &Value, sheet: &Sheet) -> Vec<Block> {
         return vec![Block::Note(t.nothing.to_string())];
     }
     let how = if plan["exact"] == true { t.exact } else { t.estimated };
-    let mut start = Act::press(NEW, t.start).asking(t.start_what.with(number("deliveries"))).sending("do", "start");
+    let mut start =
+        Act::press(NEW, t.start).chief().asking(t.start_what.with(number("deliveries"))).sending("do", "start");
     for field in &sheet.fields {
         for value in &field.values {
             start = start.sending(field.name, value.as_str());

@@ -15,6 +15,7 @@ use super::visit::Visit;
 use crate::config::value::duration_text;
 use crate::domain::access::Right;
 use crate::domain::callback::written_metadata;
+use crate::domain::task::Metadata;
 use crate::flow::receive::callback_path;
 use crate::flow::roster::ActiveSource;
 use crate::providers::PROVIDERS;
@@ -39,19 +40,30 @@ pub(super) async fn list(visit: &Visit) -> Page {
                 Cell::Word(word.to_owned()),
                 reason.map_or(Cell::Nothing, Cell::Bad),
                 Cell::Text(active.source.provider.clone()),
+                copied(visit, active),
                 teams(visit, active),
                 Cell::Text(if active.source.from_file { s.in_file } else { s.at_run_time }.to_string()),
             ],
         })
     };
     let rows: Vec<Row> = visit.sources().iter().filter_map(row).collect();
-    let head = vec![s.name, s.state, s.reason, s.provider, s.teams, s.made_in];
+    let head = vec![s.name, s.state, s.reason, s.provider, t.callback_url, s.teams, s.made_in];
     let board = Board::settings(visit, TAB, s.sources).about(t.about);
     let board = board.act(visit.may(Right::Administer), Act::go("/ui/new/source", t.new));
     if rows.is_empty() {
         return board.block(Block::Empty(t.none, t.none_more, None)).ok();
     }
     board.block(Block::Table(None, head, rows)).ok()
+}
+
+/// Its callback URL, for who may put it into requests; the token in it is only copied.
+fn copied(visit: &Visit, active: &ActiveSource) -> Cell {
+    let name = &active.source.name;
+    let path = callback_path(&visit.roster, name, &Metadata::new());
+    match path.filter(|_| visit.may(Right::Manage) && calls_back(active.adapter)) {
+        Some(path) => Cell::Copy(format!("{}{path}", visit.services.config.base_url()), format!("/callbacks/{name}/…")),
+        None => Cell::Nothing,
+    }
 }
 
 /// How a source fares, in a word and a reason.
@@ -149,7 +161,7 @@ fn callback_url(visit: &Visit, active: &ActiveSource, board: Board) -> Result<Bo
     let lines = sheet.fields[0].values.clone();
     let pairs = written_metadata(lines.iter().map(String::as_str)).unwrap_or_else(|problem| {
         sheet.fields[0].problem = Some(problem);
-        Default::default()
+        Metadata::new()
     });
     let base = visit.services.config.base_url();
     let url = callback_path(&visit.roster, name, &pairs).ok_or(NO_SOURCE)?;

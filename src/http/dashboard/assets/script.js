@@ -258,6 +258,9 @@ async function refresh() {
 }
 setInterval(() => { if (one('[data-moving]') && !document.hidden) refresh(); }, 2000);
 
+// Where one is, on a narrow page, may lie outside.
+all('nav [aria-current]').forEach((place) => place.scrollIntoView({ inline: 'center', block: 'nearest' }));
+
 tellTimes();
 setInterval(tellTimes, 5000);
 all('[data-copy]').filter((element) => element !== document.body).forEach(addCopy);

@@ -245,7 +245,7 @@ impl Chart {
         let room = WIDTH - NAMES - 66.0;
         for (row, label) in chart.labels.iter().enumerate() {
             let top = TOP + ROW * row as f64;
-            let name: String = label.chars().take(28).collect();
+            let name: String = label.chars().take(24).collect();
             chart.names.push(Mark { x: at(NAMES - 10.0), y: at(top + 17.0), said: name });
             let thick = (ROW - 8.0) / chart.series.len().max(1) as f64;
             for (number, one) in chart.series.iter().enumerate() {

@@ -21,7 +21,7 @@ texts! {
         test_what: "One made-up task.completed of the source test is sent to {} at once. It is not kept.", "将立即向 {} 发送一条虚构的 task.completed（来源 test），不会保留。";
         test_before: "Nothing is saved yet.", "尚未保存。";
         test_went: "The test message was taken.", "测试消息已被接收。";
-        test_went_not: "The test message was not taken: {}", "测试消息未被接收：{}";
+        test_went_not: "The test message was not taken: {}.", "测试消息未被接收：{}。";
         enable: "Enable", "启用";
         enable_send: "Enable and send what is held", "启用并发送暂存的投递";
         enable_drop: "Enable and drop what is held", "启用并丢弃暂存的投递";
@@ -31,8 +31,9 @@ texts! {
         secret: "New secret", "新建密钥";
         secret_what: "A new secret signs from now on, beside the old one for a day.", "新密钥立即开始签名，旧密钥再并用一天。";
         secret_made: "The new secret signs from now on; the old one goes on for a day.", "新密钥已开始签名；旧密钥继续使用一天。";
-        secret_of: "What {} is signed with:", "{} 的签名密钥：";
+        secret_of: "This signs what {} gets. It is shown only now; copy it:", "这是 {} 的签名密钥，仅此一次显示，请复制：";
         delete_what: "Delete the destination {}? Its subscriptions go with it, and what is still to be delivered there is dead.", "删除目标 {}？其订阅会一并删除，尚未送达的投递将终止。";
+        to_it: "To the destination", "前往该目标";
         subscribe: "Subscribe it to events", "为它订阅事件";
         deliveries: "Deliveries", "投递";
         too_many: "over {}", "超过 {}";
