@@ -161,7 +161,7 @@ impl Tx {
     }
 
     /// Every destination with pending deliveries, and when the next one of each is due. Its cost grows
-    /// with the destinations, not with the deliveries.
+    /// with the destinations, not with the deliveries: a `min()` PostgreSQL may count out over all of them.
     ///
     /// # Errors
     /// As the database gives them.
@@ -169,13 +169,14 @@ impl Tx {
         let rows = self
             .fetch(
                 "WITH RECURSIVE waiting (name) AS (
-                     SELECT min(destination) FROM deliveries WHERE status = 'pending'
+                     SELECT (SELECT destination FROM deliveries WHERE status = 'pending' ORDER BY destination LIMIT 1)
                      UNION ALL
-                     SELECT (SELECT min(destination) FROM deliveries WHERE status = 'pending' AND destination > name)
+                     SELECT (SELECT destination FROM deliveries WHERE status = 'pending' AND destination > name
+                         ORDER BY destination LIMIT 1)
                      FROM waiting WHERE name IS NOT NULL
                  )
-                 SELECT name, (SELECT min(due_at) FROM deliveries WHERE status = 'pending' AND destination = name)
-                     AS due_at
+                 SELECT name, (SELECT due_at FROM deliveries WHERE status = 'pending' AND destination = name
+                         ORDER BY due_at LIMIT 1) AS due_at
                  FROM waiting WHERE name IS NOT NULL",
                 values![],
             )
@@ -190,13 +191,14 @@ impl Tx {
     /// As the database gives them.
     pub async fn claim(&mut self, to: &str, limit: usize, now: Timestamp, lease: &Lease) -> Result<Vec<String>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        // PostgreSQL would ask a subquery that locks anew for each row, and go beyond the limit.
+        // PostgreSQL would ask a subquery that locks anew for each row, and go beyond the limit. What is chosen is locked:
+        // with its conditions said again, all that waits may be read through for it.
         let sql = format!(
             "WITH chosen AS MATERIALIZED (
                  SELECT id FROM deliveries WHERE destination = $1 AND status = 'pending' AND due_at <= $2
                  ORDER BY due_at LIMIT $3 {})
              UPDATE deliveries SET lease = lease + 1, lease_until = $4, lease_owner = $5, due_at = $4
-             WHERE status = 'pending' AND due_at <= $2 AND id IN (SELECT id FROM chosen)
+             WHERE id IN (SELECT id FROM chosen)
              RETURNING id",
             self.lock_clause()
         );

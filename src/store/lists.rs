@@ -201,9 +201,9 @@ impl Tx {
     pub(super) async fn distinct(&mut self, table: &str, column: &str, only: &str) -> Result<Vec<String>> {
         let sql = format!(
             "WITH RECURSIVE names (name) AS (
-                 SELECT min({column}) FROM {table} WHERE {only}
+                 SELECT (SELECT {column} FROM {table} WHERE {only} ORDER BY {column} LIMIT 1)
                  UNION ALL
-                 SELECT (SELECT min({column}) FROM {table} WHERE {only} AND {column} > name)
+                 SELECT (SELECT {column} FROM {table} WHERE {only} AND {column} > name ORDER BY {column} LIMIT 1)
                  FROM names WHERE name IS NOT NULL
              )
              SELECT name FROM names WHERE name IS NOT NULL"

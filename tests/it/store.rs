@@ -79,7 +79,7 @@ pub(crate) fn ended(task_id: &str, status: Status, at: Timestamp) -> (Task, Even
     (task, event)
 }
 
-fn delivery(event: &Event, destination: &str, replay_id: Option<ReplayId>) -> NewDelivery {
+pub(crate) fn delivery(event: &Event, destination: &str, replay_id: Option<ReplayId>) -> NewDelivery {
     NewDelivery {
         id: DeliveryId::new(START),
         event_id: event.id.clone(),

@@ -3,15 +3,15 @@
 use callboard::domain::callback::CallbackOutcome;
 use callboard::domain::clock::Timestamp;
 use callboard::domain::event::Event;
-use callboard::domain::id::PollId;
+use callboard::domain::id::{PollId, ReplayId};
 use callboard::domain::task::{Status, Task};
 use callboard::domain::watch::Watch;
-use callboard::store::{Activity, NewPoll, On, SqliteTx, Store, TaskId, Tx, Writing};
+use callboard::store::{Activity, Lease, NewPoll, On, SqliteTx, Store, TaskId, Tx, Writing};
 use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::store::{callback, ended, later};
+use super::store::{callback, delivery, ended, later};
 use super::store_watches::{id, save, watch};
 use crate::app::{Database, Db, START, both};
 
@@ -196,5 +196,34 @@ both! {
                 assert!(rows_read(&mut tx).await - before > ROWS_MAX);
             }
         }
+    }
+}
+
+both! {
+    async fn a_claim_reads_what_it_takes_however_much_waits(db: Db) {
+        let database = Database::fresh(db);
+        let store = database.store().await;
+        let ends: Vec<_> = (0..MANY).map(|n| ended(&format!("t{n}"), Status::Completed, START)).collect();
+        let told = |replay: Option<ReplayId>| {
+            let deliveries: Vec<_> = ends.iter().map(|(_, event)| delivery(event, "backend", replay.clone())).collect();
+            deliveries
+        };
+        let mut tx = store.write().await.unwrap();
+        tx.insert_events(ends.iter().map(|(_, event)| event.clone()));
+        tx.insert_deliveries(told(None), START);
+        tx.commit().await.unwrap();
+        // What the database last knew is that much was told, and that nothing waited.
+        database.execute("UPDATE deliveries SET status = 'delivered', due_at = NULL, finished_at = 1").await;
+        if db == Db::Postgres {
+            database.execute("VACUUM ANALYZE deliveries").await;
+        }
+        let mut tx = store.write().await.unwrap();
+        tx.insert_deliveries(told(Some(ReplayId::new(START))), START);
+        tx.commit().await.unwrap();
+        cheap(&store, db, "backlog", async |tx| assert_eq!(tx.backlog().await.unwrap().len(), 1)).await;
+        cheap(&store, db, "claim", async |tx| {
+            let lease = Lease { owner: "me".into(), until: later(60) };
+            assert_eq!(tx.claim("backend", 8, later(1), &lease).await.unwrap().len(), 8);
+        }).await;
     }
 }
