@@ -1,7 +1,7 @@
 //! What `contract.md` promises, held on both databases: one file a promise.
 //!
-//! The tests need PostgreSQL's programs and a mail server (Debian: `apt-get install postgresql
-//! python3-aiosmtpd`) and nothing else; they start servers of their own. They wait for conditions and
+//! The tests need PostgreSQL's programs, a mail server and a browser (Debian: `apt-get install postgresql
+//! python3-aiosmtpd chromium chromium-driver`) and nothing else; they start servers of their own. They wait for conditions and
 //! never for time: a service inside the test process has a clock that the test moves, one that runs as
 //! a process is waited for by what it says and sends.
 
