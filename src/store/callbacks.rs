@@ -129,7 +129,7 @@ impl Tx {
     /// is the same as a kept one and became the same.
     ///
     /// # Errors
-    /// As the database gives them; one that [`Error::is_taken`] where another instance is keeping the
+    /// As the database gives them; one that [`super::Error::is_taken`] where another instance is keeping the
     /// same at this moment: asked again, it is a repeat.
     pub async fn keep_callbacks(&mut self, callbacks: Vec<NewCallback>) -> Result<Vec<CallbackId>> {
         let mut known = self.known_callbacks(&callbacks).await?;
