@@ -161,13 +161,15 @@ both! {
         let (app, alpha, _) = world(db, &sink).await;
         let mut stream = alpha.open("/ui/live?q=campaign%3Dspring").await;
         assert_eq!(stream.headers()["content-type"], "text/event-stream");
-        let mut text = String::new();
-        let mut until = async |wanted: &str| {
-            while !text.contains(wanted) {
-                let chunk = tokio::time::timeout(PATIENCE, stream.chunk()).await.unwrap().unwrap();
-                text.push_str(std::str::from_utf8(&chunk.unwrap_or_else(|| panic!("it ended: {text}"))).unwrap());
+        // A piece may end within a character.
+        let mut come = Vec::new();
+        let mut until = async |wanted: &str| loop {
+            let text = String::from_utf8_lossy(&come).into_owned();
+            if text.contains(wanted) {
+                break text;
             }
-            text.clone()
+            let chunk = tokio::time::timeout(PATIENCE, stream.chunk()).await.unwrap().unwrap();
+            come.extend_from_slice(&chunk.unwrap_or_else(|| panic!("it ended: {text}")));
         };
         until(": at ").await;
         let post = async |source: &str, id: &str, query: &str| {

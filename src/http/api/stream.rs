@@ -102,6 +102,11 @@ async fn next<F: Follower>(mut following: Following<F>) -> Option<(Result<Bytes,
 }
 
 impl<F: Follower> Following<F> {
+    fn end(&mut self) -> Bytes {
+        self.stage = Stage::Ended;
+        Bytes::from_static(self.follower.ended().as_bytes())
+    }
+
     /// `None` where the process stops.
     async fn told(&mut self) -> Option<Bytes> {
         loop {
@@ -110,12 +115,13 @@ impl<F: Follower> Following<F> {
             }
             let looked = match self.follower.scope().await {
                 Ok(Some(scope)) => self.listening.look(&scope).await.map_err(Problem::from),
-                Ok(None) => {
-                    self.stage = Stage::Ended;
-                    return Some(Bytes::from_static(self.follower.ended().as_bytes()));
-                }
+                Ok(None) => return Some(self.end()),
                 Err(problem) => Err(problem),
             };
+            // What was read may be younger than the end of the right to see it.
+            if matches!(looked, Ok(Some(_))) && matches!(self.follower.scope().await, Ok(None)) {
+                return Some(self.end());
+            }
             // Where the database cannot be read now, it is tried again after a while.
             let told = match looked {
                 Ok(Some(told)) => Some(told),
