@@ -21,7 +21,7 @@ use crate::domain::secret::Secret;
 /// (<https://www.sqlite.org/releaselog/3_51_3.html>).
 pub const SQLITE_VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 
-/// So many statements are kept prepared: every bulk statement exists in eight sizes.
+/// So many statements are kept prepared on each connection: all of ours.
 const STATEMENTS_KEPT: usize = 512;
 /// Of a new file. A callback, a task and an event are about a kilobyte each: SQLite's 4 KiB hold three, and each page is two writes to the
 /// log.
