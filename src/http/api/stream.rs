@@ -246,7 +246,18 @@ pub(in crate::http) fn frame(text: &mut String, id: Option<&str>, event: &str, d
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::watch;
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::domain::clock::{ManualClock, Timestamp};
+    use crate::domain::event::Event;
+    use crate::domain::task::{Metadata, MetadataOrigin, Observation, Provenance, Status, Task, Trust, Via};
+    use crate::flow::listeners::Listeners;
+    use crate::store::Store;
 
     #[test]
     fn a_frame_has_an_id_a_type_and_the_bytes_of_the_event() {
@@ -276,5 +287,53 @@ mod tests {
             assert!(read_uri(bad, "").is_err(), "{bad}");
         }
         assert!(read_uri("/", "1").is_err() && read_uri("/", "\u{e9}").is_err());
+    }
+
+    const NOW: Timestamp = Timestamp(1_757_169_743_000);
+
+    /// Whoever may see everything for so many questions.
+    struct Until(usize, AtomicUsize);
+
+    impl Follower for Until {
+        async fn scope(&self) -> Result<Option<Scope>, Problem> {
+            Ok((self.1.fetch_add(1, Ordering::Relaxed) < self.0).then_some(Scope::All))
+        }
+
+        fn frames(&self, told: &Told) -> String {
+            frames(told)
+        }
+
+        fn ended(&self) -> &'static str {
+            "ended"
+        }
+    }
+
+    /// What a follower whose right holds for so many questions is told of an event that is there.
+    async fn told_with(questions: usize) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open_sqlite(&directory.path().join("callboard.db")).await.unwrap();
+        let seen = Observation::new("of-a-task", Status::Completed);
+        let (via, trust, metadata_origin) = (Via::Callback, Trust::SignedBody, MetadataOrigin::Url);
+        let from = Provenance { via, trust, metadata: Metadata::new(), metadata_origin };
+        let (task, _) = Task::first_seen("evolink", "evolink", &seen, &from, NOW);
+        let mut tx = store.write().await.unwrap();
+        tx.insert_events([Event::of_task(EventType::TaskCompleted, &task, None, NOW)]);
+        tx.commit().await.unwrap();
+        let clock = Arc::new(ManualClock::new(NOW));
+        let listeners = Listeners::new(store.clone(), clock, watch::Sender::new(()), CancellationToken::new());
+        let wanted = Wanted { last: Some(EventId::first_of(Timestamp(1))), ..Wanted::default() };
+        let listening = listeners.open("key", wanted).await.unwrap().unwrap();
+        let follower = Until(questions, AtomicUsize::new(0));
+        let mut following = Following { follower, listening, stage: Stage::Open };
+        let told = following.told().await.unwrap();
+        store.close().await;
+        String::from_utf8(told.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_read_as_the_right_ended_is_not_told() {
+        assert!(told_with(2).await.contains("of-a-task"));
+        assert_eq!(told_with(1).await, "ended");
+        assert_eq!(told_with(0).await, "ended");
     }
 }
