@@ -12,11 +12,13 @@ use callboard::domain::clock::SystemClock;
 use serde_json::Value;
 
 use crate::seed::{Shape, open, seed};
+use crate::table::median;
 
 /// So many events there are in the small and in the large database, unless others are asked for.
 const SIZES: [u64; 2] = [10_000, 10_000_000];
-/// Of each filter so many pages are asked for.
+/// Of each filter so many pages are asked for, so many times: the figures are the medians of those times.
 const PAGES: usize = 200;
+const ROUNDS: usize = 5;
 const KEY: &str = "the-key-of-the-bench";
 
 /// The queries, each of which is asked for page after page.
@@ -73,7 +75,12 @@ async fn measured(database: &str, url: &str, directory: &Path, events: i64) -> V
         // What no cache holds yet is another question: the small database is in memory as a whole.
         let (first, first_99) = pages(&client, &base, query).await;
         println!("{query:<60} read for the first time: {first:>8.2} {first_99:>8.2}");
-        all.push(pages(&client, &base, query).await);
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            rounds.push(pages(&client, &base, query).await);
+        }
+        let (halves, last): (Vec<f64>, Vec<f64>) = rounds.into_iter().unzip();
+        all.push((median(halves), median(last)));
     }
     plan(&client, &base).await;
     life.stop();

@@ -11,6 +11,7 @@ use callboard::domain::task::Metadata;
 use callboard::flow::receive::callback_path;
 use callboard::store::Store;
 
+use crate::table::median;
 use crate::{body, load, seed};
 
 /// An event, its delivery and its task each: a million rows.
@@ -70,7 +71,7 @@ pub(crate) async fn run_on(database: &str, url: impl Fn(&Path) -> String, asked:
     for round in 0..ROUNDS {
         alone.push(rate(ROUNDS + ROUNDS_MAX + round).await);
     }
-    let (alone, beside) = (middle(alone), middle(beside));
+    let (alone, beside) = (median(alone), median(beside));
     println!(
         "{database}: {events} events, their deliveries and tasks removed in {took:.0} s (all: {}); callbacks taken in alone \
          {alone:.0}/s, beside it {beside:.0}/s: {:.3}",
@@ -79,9 +80,4 @@ pub(crate) async fn run_on(database: &str, url: impl Fn(&Path) -> String, asked:
     );
     life.stop();
     serving.await.expect("it ends").expect("it ends well");
-}
-
-fn middle(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
 }

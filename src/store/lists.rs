@@ -10,6 +10,9 @@ use super::tx::Tx;
 
 /// So many rows are looked at for one page where no index knows the filter.
 pub(super) const WINDOW: usize = 1000;
+/// So many times the page is looked at before the whole window is: what is left out by the rest is often next to nothing,
+/// and each row that is looked at has to be made whole.
+const GLANCE: usize = 2;
 /// So many walks go into one statement: SQLite takes 500 parts of a compound query.
 const WALKS: usize = 100;
 
@@ -61,7 +64,8 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// A list of this table's rows, in the order of this column.
+    /// A list of this table's rows, in the order of this column. Where several walks are merged, and nothing else was
+    /// said, they are walked over by that column alone, which is to be unique then: only the rows of the page are read.
     pub(super) fn of(table: &'static str, id: &'static str) -> Self {
         Self {
             table,
@@ -114,8 +118,7 @@ impl Listing {
         let mut items = Vec::new();
         let mut searched: Option<String> = None;
         for walks in self.walks.chunks(WALKS) {
-            let (sql, values) = self.query(walks, limit + 1);
-            let rows = tx.fetch(sql, values).await?;
+            let rows = self.found(tx, walks, limit + 1).await?;
             let found = rows.len();
             items.extend(rows.iter().map(|row| Ok((row.text(self.id)?, read(row)?))).collect::<Result<Vec<_>>>()?);
             if !self.rest.is_empty() && found <= limit {
@@ -132,6 +135,18 @@ impl Listing {
         Ok(Page { items, next })
     }
 
+    async fn found(&self, tx: &mut Tx, walks: &[Vec<Condition>], rows: usize) -> Result<Vec<Row>> {
+        if !self.rest.is_empty() && rows * GLANCE < WINDOW {
+            let (sql, values) = self.query(walks, rows, rows * GLANCE);
+            let found = tx.fetch(sql, values).await?;
+            if found.len() == rows {
+                return Ok(found);
+            }
+        }
+        let (sql, values) = self.query(walks, rows, WINDOW);
+        tx.fetch(sql, values).await
+    }
+
     /// Where the search ended for want of room; `None` where all was seen.
     async fn searched(&self, tx: &mut Tx, walks: &[Vec<Condition>]) -> Result<Option<String>> {
         let mut values = Vec::new();
@@ -142,12 +157,19 @@ impl Listing {
         Ok(row.optional_text("last")?.filter(|_| full))
     }
 
-    fn query(&self, walks: &[Vec<Condition>], rows: usize) -> (String, Vec<Value>) {
+    /// What reads up to so many rows; where the rest is looked for, among a window of so many.
+    fn query(&self, walks: &[Vec<Condition>], rows: usize, window: usize) -> (String, Vec<Value>) {
         let mut values = Vec::new();
-        let window = if self.rest.is_empty() { rows } else { WINDOW };
-        let mut sql = self.walked(walks, window, self.columns, &mut values);
-        if self.whole != "{}" {
-            sql = self.whole.replace("{}", &format!("({sql})"));
+        let window = if self.rest.is_empty() { rows } else { window };
+        let (table, id) = (self.table, self.id);
+        let by_id = format!("SELECT {table}.* FROM {{}} AS found CROSS JOIN {table} WHERE {table}.{id} = found.{id}");
+        let (columns, whole) = match self.columns {
+            "*" if walks.len() > 1 => (id, by_id.as_str()),
+            columns => (columns, self.whole),
+        };
+        let mut sql = self.walked(walks, window, columns, &mut values);
+        if whole != "{}" {
+            sql = whole.replace("{}", &format!("({sql})"));
         }
         if !self.rest.is_empty() {
             let rest = conditions(self.rest.iter(), &mut values);
@@ -220,16 +242,17 @@ mod tests {
     fn one_walk_is_a_plain_query_and_many_are_merged() {
         let mut listing = Listing::of("t", "id").between(None, Some("x".to_owned()));
         listing.walk(vec![is("a = ?", "b")]);
-        let (sql, values) = listing.query(&listing.walks, 51);
+        let (sql, values) = listing.query(&listing.walks, 51, WINDOW);
         assert_eq!(sql, "SELECT * FROM t WHERE a = $2 AND id < $3 ORDER BY id DESC LIMIT $1");
         assert_eq!(values.len(), 3);
         listing.walk(vec![holds("c = 'd'")]);
-        let (sql, _) = listing.query(&listing.walks, 51);
+        let (sql, _) = listing.query(&listing.walks, 51, WINDOW);
         assert_eq!(
             sql,
-            "SELECT * FROM (SELECT * FROM (SELECT * FROM t WHERE a = $2 AND id < $3 ORDER BY id DESC LIMIT $1) AS walk_0 \
-             UNION ALL SELECT * FROM (SELECT * FROM t WHERE c = 'd' AND id < $4 ORDER BY id DESC LIMIT $1) AS walk_1) \
-             AS walked ORDER BY id DESC LIMIT $1"
+            "SELECT t.* FROM (\
+             SELECT * FROM (SELECT * FROM (SELECT id FROM t WHERE a = $2 AND id < $3 ORDER BY id DESC LIMIT $1) AS walk_0 \
+             UNION ALL SELECT * FROM (SELECT id FROM t WHERE c = 'd' AND id < $4 ORDER BY id DESC LIMIT $1) AS walk_1) \
+             AS walked ORDER BY id DESC LIMIT $1) AS found CROSS JOIN t WHERE t.id = found.id"
         );
     }
 
@@ -238,7 +261,7 @@ mod tests {
         let mut listing = Listing::of("t", "id");
         listing.walk(Vec::new());
         listing.rest(is("m = ?", "x"));
-        let (sql, _) = listing.query(&listing.walks, 51);
+        let (sql, _) = listing.query(&listing.walks, 51, WINDOW);
         assert_eq!(
             sql,
             "SELECT * FROM (SELECT * FROM t  ORDER BY id DESC LIMIT $1) AS seen WHERE m = $2 ORDER BY id DESC LIMIT $3"

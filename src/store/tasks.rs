@@ -128,7 +128,9 @@ impl Tx {
         let mut pairs = filter.metadata.iter().map(|(key, value)| pair(key, value));
         let mut listing = match pairs.next() {
             None => {
-                let mut listing = Listing::of("tasks", "key").between(from, before);
+                // Of many walks few rows come to the page: only the index is walked over.
+                let mut listing =
+                    Listing::of("tasks", "key").whole("source, status, key", OF_STATUS).between(from, before);
                 for source in &sources {
                     for status in
                         Status::ALL.into_iter().filter(|one| filter.status.is_none_or(|status| status == *one))
@@ -157,10 +159,6 @@ impl Tx {
             }
         };
         if let Some(model) = &filter.model {
-            if filter.metadata.is_empty() {
-                // The window is wide: only the index is walked over, and whole rows are read of what is in it.
-                listing = listing.whole("source, status, key", OF_STATUS);
-            }
             listing.rest(is("model = ?", model.as_str()));
         }
         listing.page(self, filter.limit, read, |task| task.key.to_string()).await
