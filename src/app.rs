@@ -17,7 +17,8 @@ use crate::domain::clock::SharedClock;
 use crate::domain::safe::Safe;
 use crate::domain::seal::Seal;
 use crate::egress::Egress;
-use crate::flow::dispatch::{Dispatcher, Parts};
+use crate::flow::dispatch::{Dispatcher, Parts, lease_for};
+use crate::flow::fresh::Fresh;
 use crate::flow::janitor::Janitor;
 use crate::flow::listeners::Listeners;
 use crate::flow::notice::Notices;
@@ -129,16 +130,20 @@ impl App {
         let roster = LiveRoster::load(config.clone(), house, store.clone(), safe, Arc::clone(&clock)).await?;
         let (life, notices, wakes) = (Lifecycle::default(), Notices::default(), Wakes::default());
         let roster = Arc::new(roster);
-        let recorder = Recorder::start(store.clone(), Arc::clone(&clock), notices.clone(), wakes.clone(), &life);
+        let owner = owner(&listeners);
+        let fresh = Fresh::new(&owner, lease_for(config.delivery.timeout));
+        let (now, told) = (Arc::clone(&clock), notices.clone());
+        let recorder = Recorder::start(store.clone(), now, told, wakes.clone(), fresh.clone(), &life);
         let parts = Parts {
             store: store.clone(),
             roster: Arc::clone(&roster),
             clock: Arc::clone(&clock),
             policy: config.delivery.policy.clone(),
             timeout: config.delivery.timeout,
-            owner: owner(&listeners),
+            owner,
             notices: notices.clone(),
             wake: Arc::clone(&wakes.deliveries),
+            fresh,
             life: life.clone(),
         };
         let operators = Egress::operators();

@@ -3,10 +3,10 @@
 //! A look is one transaction: what has ended is settled, what destinations fare by is noted, and what is due is claimed as
 //! far as its lane has room.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::dispatch::{LEASE_MARGIN, LOOK_AT_LEAST_EVERY, Parts};
+use super::dispatch::{LOOK_AT_LEAST_EVERY, Parts, lease_for};
 use super::finished::{Finished, settled, tell};
 use super::forward::is_url_lane;
 use super::lane::{Lane, Room};
@@ -23,6 +23,8 @@ pub(super) struct Desk {
     parts: Arc<Parts>,
     lanes: HashMap<String, Lane>,
     states: HashMap<String, DestinationState>,
+    /// Destinations with more in the queue than could be taken.
+    behind: HashSet<String>,
     /// Ended, and not yet written down.
     finished: Vec<Finished>,
     /// When it was looked whether something is held that should not be.
@@ -49,7 +51,8 @@ pub(super) enum Order {
 
 impl Desk {
     pub(super) fn new(parts: Arc<Parts>) -> Self {
-        Self { parts, lanes: HashMap::new(), states: HashMap::new(), finished: Vec::new(), held_looked_at: None }
+        let (lanes, states, behind) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Self { parts, lanes, states, behind, finished: Vec::new(), held_looked_at: None }
     }
 
     /// Takes in what has ended, until it is written down.
@@ -67,6 +70,23 @@ impl Desk {
         if let Some(lane) = self.lanes.get_mut(destination) {
             lane.begin(1, now);
         }
+    }
+
+    /// How many more each destination could be sent at once, past the queue: none where that has something for it.
+    pub(super) fn rooms(&mut self, roster: &Roster, now: Timestamp) -> Vec<(String, usize)> {
+        let Self { lanes, states, behind, .. } = self;
+        let targets = lanes.iter_mut().filter(|(name, _)| !behind.contains(*name) && !is_url_lane(name));
+        let rooms = targets.filter_map(|(name, lane)| {
+            lane.limit(limits(roster, name)?);
+            let state = states.get(name);
+            let disabled = state.is_some_and(|state| state.disabled.is_some());
+            lane.set_state(disabled, state.and_then(|state| state.paused_until));
+            match lane.room(now) {
+                Room::For(many) => Some((name.clone(), many)),
+                Room::NotBefore(_) | Room::None => None,
+            }
+        });
+        rooms.collect()
     }
 
     /// Whether something has ended that is not written down.
@@ -126,15 +146,21 @@ impl Desk {
         Ok((orders, next))
     }
 
-    async fn carry_out(&self, tx: &mut Tx, orders: Vec<(String, Order)>, now: Timestamp) -> Result<Vec<String>> {
-        let until = now.after(self.parts.timeout + LEASE_MARGIN);
+    async fn carry_out(&mut self, tx: &mut Tx, orders: Vec<(String, Order)>, now: Timestamp) -> Result<Vec<String>> {
+        let until = now.after(lease_for(self.parts.timeout));
         let lease = Lease { owner: self.parts.owner.clone(), until };
         let mut ids = Vec::new();
         for (name, order) in orders {
             match order {
                 Order::Hold(reason) => tx.hold(&name, &reason).await?,
                 Order::Release => tx.release(&name, now).await?,
-                Order::Claim(many) => ids.extend(tx.claim(&name, many, now, &lease).await?),
+                Order::Claim(many) => {
+                    let claimed = tx.claim(&name, many, now, &lease).await?;
+                    if claimed.len() == many {
+                        self.behind.insert(name);
+                    }
+                    ids.extend(claimed);
+                }
             }
         }
         Ok(ids)
@@ -153,6 +179,7 @@ impl Desk {
         next: &mut Option<Timestamp>,
     ) -> Vec<(String, Order)> {
         let mut wanted = Vec::new();
+        self.behind.clear();
         for (name, due_at) in backlog {
             let Some(limits) = limits(roster, &name) else { continue };
             let state = self.states.get(&name);
@@ -169,8 +196,10 @@ impl Desk {
                     wanted.push((name, Order::Claim(many)));
                     None
                 }
-                Room::NotBefore(at) => Some(at),
-                Room::None => None,
+                none => {
+                    self.behind.insert(name);
+                    none.not_before()
+                }
             };
             *next = (*next).into_iter().chain(later).min();
         }

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, mpsc};
 
 use super::desk::{Desk, Look};
 use super::finished::Finished;
 use super::forward;
+use super::fresh::{Fresh, Handed};
 use super::notice::Notices;
 use super::roster::{LiveRoster, Roster};
 use super::sweep::sweep;
@@ -26,11 +28,16 @@ use crate::store::{Claimed, Result, Store};
 
 /// A lease outlives the try by this, so that the settlement is in before the next claim; with the look
 /// of every [`LOOK_AT_LEAST_EVERY`] another instance takes over within `delivery.timeout` + 15 s.
-pub(super) const LEASE_MARGIN: Duration = Duration::from_secs(10);
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// Without a wake-up the queue is looked at this often: other instances write to it too.
 pub(super) const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// The name under which replays to a URL wait: no destination can have it.
 pub const URL_LANE: &str = "@url";
+
+/// How long a delivery is leased for, where one try may take so long.
+pub fn lease_for(timeout: Duration) -> Duration {
+    timeout + LEASE_MARGIN
+}
 
 /// What the dispatcher works with.
 #[derive(Clone)]
@@ -51,6 +58,8 @@ pub struct Parts {
     pub notices: Notices,
     /// Notified when there may be something to do.
     pub wake: Arc<Notify>,
+    /// Where deliveries come from that were made this moment.
+    pub fresh: Fresh,
     /// The life of the process.
     pub life: Lifecycle,
 }
@@ -90,6 +99,7 @@ impl Dispatcher {
     /// Sends until the process stops; then waits for what is in flight and writes it down.
     pub async fn run(mut self) {
         let soft = self.parts.life.soft().clone();
+        let mut handed = self.parts.fresh.begin();
         let mut hinted = false;
         while !soft.is_cancelled() {
             let wait = match self.look(hinted).await {
@@ -99,18 +109,50 @@ impl Dispatcher {
                     LOOK_AT_LEAST_EVERY
                 }
             };
-            hinted = false;
-            tokio::select! {
-                () = self.parts.wake.notified() => hinted = true,
-                () = soft.cancelled() => {}
-                () = tokio::time::sleep(wait) => {}
-                Some(ended) = self.done.1.recv() => self.ended(ended),
-            }
-            while let Ok(ended) = self.done.1.try_recv() {
-                self.ended(ended);
-            }
+            self.open_places();
+            hinted = self.wait(wait, &mut handed).await;
+        }
+        self.parts.fresh.close();
+        while let Some(handed) = handed.recv().await {
+            self.take(handed);
         }
         self.drain().await;
+    }
+
+    /// Waits until the queue is to be looked at again, and sends meanwhile what was made this moment. Gives whether
+    /// there may be something in the queue.
+    async fn wait(&mut self, wait: Duration, handed: &mut UnboundedReceiver<Handed>) -> bool {
+        let soft = self.parts.life.soft().clone();
+        let parts = Arc::clone(&self.parts);
+        let mut waited = std::pin::pin!(tokio::time::sleep(wait));
+        let hinted = loop {
+            tokio::select! {
+                () = parts.wake.notified() => break true,
+                () = soft.cancelled() => break false,
+                () = &mut waited => break false,
+                Some(ended) = self.done.1.recv() => {
+                    self.ended(ended);
+                    break false;
+                }
+                Some(handed) = handed.recv() => self.take(handed),
+            }
+        };
+        while let Ok(ended) = self.done.1.try_recv() {
+            self.ended(ended);
+        }
+        hinted
+    }
+
+    fn take(&mut self, handed: Handed) {
+        let (roster, now) = (self.parts.roster.now(), self.parts.clock.now());
+        self.begin(&roster, handed.claimed, now);
+    }
+
+    fn open_places(&mut self) {
+        let (roster, now) = (self.parts.roster.now(), self.parts.clock.now());
+        if let Some(desk) = &mut self.desk {
+            self.parts.fresh.open(desk.rooms(&roster, now));
+        }
     }
 
     /// One look at the queue, everything begun by it brought to its end, and written down. Gives how

@@ -278,6 +278,12 @@ impl Fold {
         self.known.get(id).map(|known| &known.followed)
     }
 
+    /// Whether the task of an event has ended meanwhile.
+    pub fn is_over(&self, event: &Event) -> bool {
+        let id = event.source.clone().zip(event.task_id.clone());
+        id.and_then(|id| self.followed(&id)).is_some_and(|followed| followed.task.status.is_terminal())
+    }
+
     fn deliver(&mut self, event: Arc<Event>, audience: &[String]) {
         self.deliveries.extend(audience.iter().map(|destination| NewDelivery {
             id: DeliveryId::new(self.now),

@@ -31,6 +31,16 @@ pub enum Room {
     None,
 }
 
+impl Room {
+    /// When there may be room again, where time alone decides that.
+    pub fn not_before(self) -> Option<Timestamp> {
+        match self {
+            Self::NotBefore(at) => Some(at),
+            Self::For(_) | Self::None => None,
+        }
+    }
+}
+
 impl Lane {
     /// An empty lane.
     pub fn new(limits: Limits) -> Self {

@@ -3,7 +3,7 @@
 //! [`receive`] takes a callback in, [`record`] makes it durable together with all that came at the same
 //! time ([`mod@write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes
 //! on the requests that make them, [`poll`] asks the providers for what never came. [`dispatch`] tells the destinations,
-//! [`replay`] and [`replays`] tell them again, [`listeners`] are who follows the events, [`forward`] hands callbacks on to
+//! what was just made at once ([`fresh`]), [`replay`] and [`replays`] tell them again, [`listeners`] are who follows the events, [`forward`] hands callbacks on to
 //! clients that wanted them, [`reprocess`] reads a kept one again. [`roller`] counts what happened, [`janitor`] removes
 //! what is old, [`watchman`] notices sources that fell silent. [`roster`] is what they all
 //! read: the sources, destinations and subscriptions of this moment.
@@ -15,6 +15,7 @@ pub mod entry;
 mod finished;
 pub mod fold;
 pub mod forward;
+pub mod fresh;
 mod inbox;
 pub mod intents;
 pub mod janitor;

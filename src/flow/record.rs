@@ -13,6 +13,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::entry::Entry;
+use super::fresh::Fresh;
 use super::inbox::{Inbox, Turn};
 use super::notice::{Notice, Notices};
 pub use super::write::Receipt;
@@ -37,7 +38,7 @@ struct Job {
 /// Whom the recorder wakes. A wake-up carries no data and is only a hint.
 #[derive(Clone, Debug, Default)]
 pub struct Wakes {
-    /// After a commit that made deliveries.
+    /// After a commit that made deliveries which nobody has in hand.
     pub deliveries: Arc<Notify>,
     /// After a commit with a question that is due at once.
     pub questions: Arc<Notify>,
@@ -53,9 +54,16 @@ pub struct Recorder {
 
 impl Recorder {
     /// Starts the recorder.
-    pub fn start(store: Store, clock: SharedClock, notices: Notices, wakes: Wakes, life: &Lifecycle) -> Self {
+    pub fn start(
+        store: Store,
+        clock: SharedClock,
+        notices: Notices,
+        wakes: Wakes,
+        fresh: Fresh,
+        life: &Lifecycle,
+    ) -> Self {
         let inbox = Inbox::new();
-        let writer = Writer { store, clock, notices, wakes };
+        let writer = Writer { store, clock, notices, wakes, fresh };
         life.spawn(run(writer, inbox.clone()));
         Self { inbox }
     }
@@ -109,6 +117,7 @@ struct Writer {
     clock: SharedClock,
     notices: Notices,
     wakes: Wakes,
+    fresh: Fresh,
 }
 
 impl Writer {
@@ -121,7 +130,7 @@ impl Writer {
             if batch.is_empty() {
                 continue;
             }
-            let clock = self.clock.clone();
+            let (clock, fresh) = (self.clock.clone(), self.fresh.clone());
             let reserved = match self.store.reserve().await {
                 Ok(reserved) => reserved,
                 Err(error) => {
@@ -130,7 +139,9 @@ impl Writer {
                 }
             };
             // Where nothing comes back, those who wait were told so as the batch was dropped.
-            let Ok((mut batch, outcome)) = reserved.run(move |tx| commit(tx, batch, clock)).await else { continue };
+            let Ok((mut batch, outcome)) = reserved.run(move |tx| commit(tx, batch, fresh, clock)).await else {
+                continue;
+            };
             match outcome {
                 Ok(Some(written)) => handed.push((batch, written)),
                 Ok(None) => {
@@ -163,7 +174,8 @@ impl Writer {
         if written.asks {
             self.wakes.questions.notify_one();
         }
-        if written.forwards {
+        written.hand.over();
+        if written.waits {
             self.wakes.deliveries.notify_one();
         }
         if !written.events.is_empty() {
@@ -179,7 +191,6 @@ impl Writer {
                 task_id: event.task_id.clone().unwrap_or_default(),
                 destinations,
             });
-            self.wakes.deliveries.notify_one();
         }
         for (job, receipt) in batch.into_iter().zip(written.receipts) {
             if job.entry.arrival.is_none() {
@@ -206,11 +217,12 @@ impl Writer {
 async fn commit(
     mut tx: Tx,
     batch: Vec<Job>,
+    fresh: Fresh,
     clock: SharedClock,
 ) -> (Vec<Job>, Result<Option<(Written, Handed)>, Error>) {
     let entries: Vec<&Entry> = batch.iter().map(|job| &job.entry).collect();
     let outcome = async {
-        let written = write(&mut tx, &entries, clock.now()).await?;
+        let written = write(&mut tx, &entries, &fresh, clock.now()).await?;
         // The database was slow, or somebody else had it: who was told so must find nothing of theirs.
         if batch.iter().any(|job| job.reply.is_closed()) {
             return Ok(None);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::{Entry, Opened, Reading};
+use super::fresh::Fresh;
 use super::roster::Roster;
 use super::write::{Written, write};
 use crate::domain::clock::Timestamp;
@@ -38,5 +39,5 @@ pub async fn register(
     let from = Provenance { via: Via::Relay, trust: Trust::Unsigned, metadata, metadata_origin };
     let opened = Opened { seen: Observation::new(&task_id, Status::Pending), deadline: expect_within, made_by: None };
     let entry = Entry::new(source, Reading::Opened(opened), from, now, None, Arc::clone(roster));
-    write(tx, &[&entry], now).await
+    write(tx, &[&entry], &Fresh::default(), now).await
 }

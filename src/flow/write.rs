@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::entry::{Entry, Reading};
 use super::fold::{Contradiction, Fold, Folded};
 use super::forward::forward;
+use super::fresh::{Fresh, Hand};
 use super::intents::Intents;
 use crate::domain::callback::CallbackOutcome;
 use crate::domain::clock::Timestamp;
@@ -43,15 +44,18 @@ pub struct Written {
     pub events: Vec<(Arc<Event>, usize)>,
     /// Whether a provider is to be asked at once.
     pub asks: bool,
-    /// Whether a client is to be handed something on.
-    pub forwards: bool,
+    /// What is sent as soon as it is durable.
+    pub hand: Hand,
+    /// Whether there are deliveries beside those.
+    pub waits: bool,
 }
 
-/// Writes messages and what comes of them. Nothing is there before the transaction is committed.
+/// Writes messages and what comes of them; deliveries that find a place in `fresh` are in its hand. Nothing is there
+/// before the transaction is committed.
 ///
 /// # Errors
 /// As the database gives them; some only show themselves at the commit.
-pub async fn write(tx: &mut Tx, entries: &[&Entry], now: Timestamp) -> Result<Written, Error> {
+pub async fn write(tx: &mut Tx, entries: &[&Entry], fresh: &Fresh, now: Timestamp) -> Result<Written, Error> {
     let ids: Vec<_> = entries.iter().flat_map(|entry| entry.task_ids()).collect();
     let known = if ids.is_empty() { Default::default() } else { tx.lock_tasks(ids).await? };
     let of_tasks = known.values().filter_map(|followed| followed.intent_id.clone());
@@ -59,6 +63,7 @@ pub async fn write(tx: &mut Tx, entries: &[&Entry], now: Timestamp) -> Result<Wr
     let intents = Intents::of(tx.lock_intents(intents).await?);
     let mut fold = Fold::new(known, now).with_intents(intents);
     let mut receipts: Vec<Receipt> = entries.iter().map(|entry| receipt(entry, fold.take(entry))).collect();
+    let hand = fresh.hand(tx, &fold, now).await?;
 
     let kept: Vec<usize> = (0..entries.len()).filter(|&at| entries[at].arrival.is_some()).collect();
     let callbacks = kept.iter().filter_map(|&at| new_callback(entries[at], &receipts[at])).collect();
@@ -81,12 +86,12 @@ pub async fn write(tx: &mut Tx, entries: &[&Entry], now: Timestamp) -> Result<Wr
     tx.repeat_polls(&fold.polls_again);
     tx.save_intents(&fold.changed_intents());
     tx.insert_events(fold.events.iter().map(|(event, _)| Arc::clone(event)));
-    let forwards = fold.deliveries.iter().any(|delivery| delivery.url.is_some());
-    tx.insert_deliveries(fold.deliveries, now);
+    let waits = fold.deliveries.len() > hand.count() || !fold.contradictions.is_empty();
+    tx.insert_leased(hand.leased(fold.deliveries), now);
     tx.judge_callbacks(&fold.judged).await?;
     tx.count_disputed(&fold.disputed)?;
     tell_contradictions(tx, &fold.contradictions, now).await?;
-    Ok(Written { receipts, events: fold.events, asks, forwards })
+    Ok(Written { receipts, events: fold.events, asks, hand, waits })
 }
 
 /// A conflict is told to every destination that had the first event, subscribed to it or not.

@@ -112,6 +112,8 @@ const NEW: &[(&str, Kind)] = &[
     ("replay_id", Kind::Text),
     ("url", Kind::Text),
     ("now", Kind::Int),
+    ("lease_owner", Kind::Text),
+    ("lease_until", Kind::Int),
 ];
 
 const SELECT: &str = "SELECT d.id, d.event_id, e.type AS event_type, d.destination, d.replay_id, d.url, d.status, \
@@ -121,8 +123,17 @@ impl Tx {
     /// Writes deliveries: due now, or held where their destination is disabled. One that is there
     /// already (the same event, destination and replay) stays as it is.
     pub fn insert_deliveries(&mut self, deliveries: impl IntoIterator<Item = NewDelivery>, now: Timestamp) {
-        let made: Vec<_> = deliveries.into_iter().map(|delivery| (delivery, now)).collect();
-        let given = Given::of(NEW, made, |(delivery, now), cells| {
+        self.insert_leased(deliveries.into_iter().map(|delivery| (delivery, None)), now);
+    }
+
+    /// The same; those with a lease are as if they had been claimed, with the number 1.
+    pub fn insert_leased(
+        &mut self,
+        deliveries: impl IntoIterator<Item = (NewDelivery, Option<Lease>)>,
+        now: Timestamp,
+    ) {
+        let made: Vec<_> = deliveries.into_iter().map(|(delivery, lease)| (delivery, lease, now)).collect();
+        let given = Given::of(NEW, made, |(delivery, lease, now), cells| {
             cells.extend([
                 Cell::text(delivery.id.as_str()),
                 Cell::text(delivery.event_id.as_str()),
@@ -130,16 +141,20 @@ impl Tx {
                 Cell::text(delivery.replay_id.as_ref().map_or("", ReplayId::as_str)),
                 Cell::text(delivery.url.as_deref()),
                 Cell::time(*now),
+                Cell::text(lease.as_ref().map(|lease| lease.owner.as_str())),
+                Cell::time(lease.as_ref().map(|lease| lease.until)),
             ]);
         });
         self.bulk(
             given,
-            "INSERT INTO deliveries (id, event_id, destination, replay_id, url, status, due_at, lease, failures,
-                 attempts, reason, created_at)
+            "INSERT INTO deliveries (id, event_id, destination, replay_id, url, status, due_at, lease_owner,
+                 lease_until, lease, failures, attempts, reason, created_at)
              SELECT g.id, g.event_id, g.destination, g.replay_id, g.url,
                  CASE WHEN s.disabled_at IS NULL THEN 'pending' ELSE 'held' END,
-                 CASE WHEN s.disabled_at IS NULL THEN g.now ELSE NULL END,
-                 0, 0, 0, s.disabled_reason, g.now
+                 CASE WHEN s.disabled_at IS NULL THEN COALESCE(g.lease_until, g.now) ELSE NULL END,
+                 CASE WHEN s.disabled_at IS NULL THEN g.lease_owner ELSE NULL END,
+                 CASE WHEN s.disabled_at IS NULL THEN g.lease_until ELSE NULL END,
+                 CASE WHEN g.lease_until IS NULL THEN 0 ELSE 1 END, 0, 0, s.disabled_reason, g.now
              FROM given g LEFT JOIN destination_states s ON s.name = g.destination WHERE true
              ON CONFLICT (event_id, destination, replay_id) DO NOTHING",
         );

@@ -1,5 +1,7 @@
 //! Destinations made at run time, and how every destination is faring.
 
+use std::collections::HashSet;
+
 use super::given::Given;
 use super::row::{Row, Value, values};
 use super::secrets::closed;
@@ -119,6 +121,22 @@ impl Tx {
     pub async fn destination_states(&mut self) -> Result<Vec<DestinationState>> {
         let rows = self.fetch(format!("SELECT {STATE} FROM destination_states s"), values![]).await?;
         rows.iter().map(read_state).collect()
+    }
+
+    /// Those of these destinations that are disabled at this moment. It begins no transaction: where instances share the
+    /// database, one may be disabled meanwhile.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn disabled(&mut self, names: &HashSet<&str>) -> Result<HashSet<String>> {
+        let given = || Given::rows(names.len()).text("wanted", names.iter().map(|&name| name.to_owned()));
+        let sql = "SELECT s.name FROM given CROSS JOIN destination_states s
+                   WHERE s.name = wanted AND s.disabled_at IS NOT NULL";
+        let rows = match self.glimpse(given(), sql).await? {
+            Some(rows) => rows,
+            None => self.bulk_fetch(given(), sql).await?,
+        };
+        rows.iter().map(|row| row.text("name")).collect()
     }
 
     /// How these destinations are faring, locked until the transaction ends: those that are in trouble, and those

@@ -17,6 +17,7 @@ use callboard::domain::signature::standard_webhooks;
 use callboard::domain::task::{Metadata, MetadataOrigin, Observation, Provenance, Trust, Via};
 use callboard::flow::entry::{Arrival, Entry, Reading};
 use callboard::flow::fold::Fold;
+use callboard::flow::fresh::Fresh;
 use callboard::flow::roster::{LiveRoster, Roster};
 use callboard::flow::write::write;
 use callboard::providers::{Inbound, provider};
@@ -143,7 +144,7 @@ impl Scene {
         let entries: Vec<&Entry> = entries.iter().collect();
         self.runtime.block_on(async {
             let mut tx = self.store.write().await.unwrap();
-            let written = write(&mut tx, &entries, NOW).await.unwrap();
+            let written = write(&mut tx, &entries, &Fresh::default(), NOW).await.unwrap();
             assert_eq!(written.events.len(), BATCH);
             tx.commit().await.unwrap();
         });

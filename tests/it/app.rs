@@ -11,6 +11,7 @@ use callboard::config::{Config, Env};
 use callboard::domain::clock::{Clock, ManualClock, SharedClock, Timestamp};
 use callboard::domain::secret::Secret;
 use callboard::flow::dispatch::{Dispatcher, Parts};
+use callboard::flow::fresh::Fresh;
 use callboard::flow::notice::Notices;
 use callboard::flow::poll::Poller;
 use callboard::flow::replays::{self, Replayer};
@@ -172,8 +173,16 @@ impl TestApp {
             owner: owner.to_owned(),
             notices: self.notices.clone(),
             wake: Arc::clone(&services.wake),
+            fresh: Fresh::default(),
             life: self.life.clone(),
         })
+    }
+
+    /// From now on it sends by itself.
+    pub(crate) fn dispatch(&mut self) {
+        let by_hand = self.another_dispatcher("nobody");
+        let dispatcher = std::mem::replace(&mut self.dispatcher, by_hand);
+        self.life.spawn(dispatcher.run());
     }
 
     /// Another worker for replays over the same parts, as a second process on the same database has one.

@@ -37,6 +37,7 @@ mod dispatch;
 mod end_to_end;
 mod endpoint;
 mod first_run;
+mod fresh;
 mod interleave;
 mod keys;
 mod kill;
