@@ -1,12 +1,12 @@
 //! The janitor: removes what is older than `[retention]` says, and gives its space back.
 //!
 //! It goes through what is old in small steps, each a transaction of a bounded number of rows, and rests after each for
-//! much longer than it took: whoever records or delivers never waits for more than one step. What is looked at is found
+//! much longer than it had the database: whoever records or delivers never waits for more than one step. What is looked at is found
 //! by its id, which is ordered by time. Nothing goes that is still needed: see [`mod@portion`] for what may.
 
 mod portion;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::config::Retention;
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::id::{EventId, IntentId};
 use crate::shutdown::Lifecycle;
-use crate::store::{EventCursor, Heard, Result, Store, TaskId, Tx};
+use crate::store::{EventCursor, Handed, Heard, Result, Store, TaskId, Tx};
 
 /// So many rows of one kind are looked at in one step.
 const LOOKED_AT: usize = 250;
@@ -31,7 +31,7 @@ const RESERVE: i64 = 20;
 const ROUND_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Nor is a round made more often than this.
 const ROUND_AT_MOST_EVERY: Duration = Duration::from_secs(1);
-/// After a step it rests for so many times as long as that took,
+/// After a step it rests for so many times as long as that had the database,
 const REST: u32 = 9;
 /// and at least for this.
 const REST_MIN: Duration = Duration::from_millis(10);
@@ -50,6 +50,8 @@ pub struct Janitor {
     clock: SharedClock,
     life: Lifecycle,
     round: Option<Round>,
+    /// How long the last step had the connection that writes.
+    worked: Duration,
     /// Whether it was said that this file keeps its space.
     said: bool,
 }
@@ -81,19 +83,24 @@ enum Step {
     Done,
 }
 
+/// What a step removed.
+struct Removed {
+    step: Step,
+    counts: Vec<(&'static str, u64)>,
+}
+
 impl Janitor {
     /// One that has nothing begun.
     pub fn new(store: Store, retention: Retention, clock: SharedClock, life: Lifecycle) -> Self {
-        Self { store, retention, clock, life, round: None, said: false }
+        Self { store, retention, clock, life, round: None, worked: Duration::ZERO, said: false }
     }
 
     /// Removes what is old until the process stops.
     pub async fn run(mut self) {
         let soft = self.life.soft().clone();
         while !soft.is_cancelled() {
-            let begun = tokio::time::Instant::now();
             let rest = match AssertUnwindSafe(self.tick()).catch_unwind().await {
-                Ok(Ok(true)) => (begun.elapsed() * REST).clamp(REST_MIN, REST_MAX),
+                Ok(Ok(true)) => (self.worked * REST).clamp(REST_MIN, REST_MAX),
                 Ok(Ok(false)) => self.every().min(ROUND_EVERY / 60),
                 Ok(Err(error)) => {
                     let error = &error as &dyn std::error::Error;
@@ -168,109 +175,138 @@ impl Janitor {
         (shortest / 10).clamp(ROUND_AT_MOST_EVERY, ROUND_EVERY)
     }
 
-    async fn remove_messages(&self, heard: Heard, round: &mut Round) -> Result<Step> {
+    async fn remove_messages(&mut self, heard: Heard, round: &mut Round) -> Result<Step> {
         let Some(age) = self.retention.callbacks else { return Ok(Step::Done) };
-        let until = before(round.begun_at, age);
-        let mut tx = self.store.write().await?;
-        let old = tx.old_messages(heard, &round.after, until, LOOKED_AT).await?;
-        let tasks = old.iter().flat_map(|message| message.tasks.iter().cloned()).collect();
-        let unfinished = tx.lock_unfinished(tasks).await?;
-        let ids: Vec<String> = old.iter().map(|message| message.id.clone()).collect();
-        let mut deliveries = tx.lock_deliveries_of(&ids).await?;
-        let candidates = old.iter().map(|message| Candidate {
-            id: message.id.clone(),
-            is_needed: message.heard_at >= until || message.tasks.iter().any(|task| unfinished.contains(task)),
-            deliveries: deliveries.remove(&message.id).unwrap_or_default(),
-        });
-        let gone = portion(candidates.collect(), ROWS_MAX);
-        let attempts = tx.remove_deliveries(&gone.deliveries).await?;
-        tx.remove_messages(heard, &gone.ids).await?;
-        tx.commit().await?;
-        round.count(&[
-            (if heard == Heard::Callbacks { "callbacks" } else { "polls" }, gone.ids.len() as u64),
-            ("deliveries", gone.deliveries.len() as u64),
-            ("attempts", attempts),
-        ]);
-        Ok(gone.step(&round.after, &ids))
+        let (until, after) = (before(round.begun_at, age), round.after.clone());
+        let removed = self.work(move |tx| remove_messages(tx, heard, after, until)).await?;
+        Ok(round.take(removed))
     }
 
-    async fn remove_events(&self, round: &mut Round) -> Result<Step> {
+    async fn remove_events(&mut self, round: &mut Round) -> Result<Step> {
         let Some(age) = self.retention.events else { return Ok(Step::Done) };
         let until = EventId::first_of(before(round.begun_at, age));
-        let mut tx = self.store.write().await?;
-        let old = tx.old_events(&round.after, until.as_str(), LOOKED_AT).await?;
-        let counted = tx.chore_place(ROLLUP).await?;
-        let unfinished = tx.lock_unfinished(old.iter().filter_map(|event| event.task.clone()).collect()).await?;
-        let ids: Vec<String> = old.iter().map(|event| event.id.clone()).collect();
-        let mut deliveries = tx.lock_deliveries_of(&ids).await?;
-        let is_needed = |cursor: EventCursor, task: Option<&TaskId>| {
-            cursor > counted || task.is_some_and(|task| unfinished.contains(task))
-        };
-        let candidates = old.iter().map(|event| Candidate {
-            id: event.id.clone(),
-            is_needed: is_needed(event.cursor, event.task.as_ref()),
-            deliveries: deliveries.remove(&event.id).unwrap_or_default(),
-        });
-        let gone = portion(candidates.collect(), ROWS_MAX);
-        let ends = old.iter().filter(|event| event.is_end && gone.ids.contains(&event.id));
-        let ended: Vec<_> = ends.filter_map(|event| Some((event.task.clone()?, event.id.clone()))).collect();
-        let tasks = bury(&mut tx, &ended, self.clock.now()).await?;
-        let attempts = tx.remove_deliveries(&gone.deliveries).await?;
-        tx.remove_events(&gone.ids).await?;
-        tx.commit().await?;
-        round.count(&[
-            ("events", gone.ids.len() as u64),
-            ("deliveries", gone.deliveries.len() as u64),
-            ("attempts", attempts),
-            ("tasks", tasks),
-        ]);
-        Ok(gone.step(&round.after, &ids))
+        let (after, now) = (round.after.clone(), self.clock.now());
+        let removed = self.work(move |tx| remove_events(tx, after, until, now)).await?;
+        Ok(round.take(removed))
     }
 
-    async fn remove_intents(&self, round: &mut Round) -> Result<Step> {
+    async fn remove_intents(&mut self, round: &mut Round) -> Result<Step> {
         let Some(age) = self.retention.events else { return Ok(Step::Done) };
         let until = IntentId::first_of(before(round.begun_at, age));
-        let mut tx = self.store.write().await?;
-        let (last, removed) = tx.remove_intents(&round.after, until.as_str(), LOOKED_AT).await?;
-        tx.commit().await?;
-        round.count(&[("intents", removed)]);
-        Ok(last.map_or(Step::Done, Step::UpTo))
+        let after = round.after.clone();
+        let work = move |mut tx: Tx| async move {
+            let (last, removed) = tx.remove_intents(&after, until.as_str(), LOOKED_AT).await?;
+            let step = last.map_or(Step::Done, Step::UpTo);
+            Ok((Removed { step, counts: vec![("intents", removed)] }, tx.hand_over().await?))
+        };
+        Ok(round.take(self.work(work).await?))
     }
 
-    async fn remove_answers(&self, round: &mut Round) -> Result<Step> {
-        let mut tx = self.store.write().await?;
-        let removed = tx.remove_answers(before(round.begun_at, ANSWERS_KEPT), LOOKED_AT).await?;
-        tx.commit().await?;
-        round.count(&[("answers", removed)]);
-        Ok(if removed == 0 { Step::Done } else { Step::UpTo(String::new()) })
+    async fn remove_answers(&mut self, round: &mut Round) -> Result<Step> {
+        let before = before(round.begun_at, ANSWERS_KEPT);
+        let work = move |mut tx: Tx| async move {
+            let removed = tx.remove_answers(before, LOOKED_AT).await?;
+            let step = if removed == 0 { Step::Done } else { Step::UpTo(String::new()) };
+            Ok((Removed { step, counts: vec![("answers", removed)] }, tx.hand_over().await?))
+        };
+        Ok(round.take(self.work(work).await?))
     }
 
     /// Gives the space back that nothing is in, but for a reserve.
     async fn give_back(&mut self) -> Result<Step> {
-        let mut tx = self.store.write().await?;
-        let Some(space) = tx.file_space().await? else { return Ok(Step::Done) };
-        let surplus = space.free - space.pages / RESERVE;
-        if surplus <= 0 {
-            return Ok(Step::Done);
-        }
-        if !space.gives_back {
-            if !std::mem::replace(&mut self.said, true) {
-                tracing::warn!(
-                    free_pages = space.free,
-                    "this SQLite file was made without auto_vacuum and keeps the space of what was removed, for what \
-                     comes. To give it back, stop the service and run: sqlite3 FILE 'PRAGMA auto_vacuum = INCREMENTAL; VACUUM;'"
-                );
+        let work = |mut tx: Tx| async move {
+            let space = tx.file_space().await?;
+            let surplus = space.as_ref().map_or(0, |space| space.free - space.pages / RESERVE);
+            if let Some(space) = &space
+                && space.gives_back
+                && surplus > 0
+            {
+                tx.give_back(surplus.min(PAGES)).await?;
             }
-            return Ok(Step::Done);
+            Ok((space.filter(|_| surplus > 0), tx.hand_over().await?))
+        };
+        match self.work(work).await? {
+            None => Ok(Step::Done),
+            Some(space) if space.gives_back => Ok(Step::UpTo(String::new())),
+            Some(space) => {
+                if !std::mem::replace(&mut self.said, true) {
+                    tracing::warn!(
+                        free_pages = space.free,
+                        "this SQLite file was made without auto_vacuum and keeps the space of what was removed, for what \
+                         comes. To give it back, stop the service and run: sqlite3 FILE 'PRAGMA auto_vacuum = INCREMENTAL; VACUUM;'"
+                    );
+                }
+                Ok(Step::Done)
+            }
         }
-        tx.give_back(surplus.min(PAGES)).await?;
-        tx.commit().await?;
-        Ok(Step::UpTo(String::new()))
+    }
+
+    /// Does this in one transaction, and notes how long it had the database for that.
+    async fn work<T, W>(&mut self, work: impl FnOnce(Tx) -> W + Send + 'static) -> Result<T>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<(T, Handed)>> + Send,
+    {
+        let reserved = self.store.reserve().await?;
+        let begun = tokio::time::Instant::now();
+        let done = reserved.run(work).await?;
+        self.worked = begun.elapsed();
+        let (done, handed) = done?;
+        handed.synced().await?;
+        Ok(done)
     }
 }
 
-async fn bury(tx: &mut Tx, ended: &[(TaskId, String)], now: Timestamp) -> Result<u64> {
-    if ended.is_empty() { Ok(0) } else { tx.bury_tasks(ended, now).await }
+async fn remove_messages(mut tx: Tx, heard: Heard, after: String, until: Timestamp) -> Result<(Removed, Handed)> {
+    let old = tx.old_messages(heard, &after, until, LOOKED_AT).await?;
+    let tasks = old.iter().flat_map(|message| message.tasks.iter().cloned()).collect();
+    let unfinished = tx.lock_unfinished(tasks).await?;
+    let ids: Vec<String> = old.iter().map(|message| message.id.clone()).collect();
+    let mut deliveries = tx.lock_deliveries_of(&ids).await?;
+    let candidates = old.iter().map(|message| Candidate {
+        id: message.id.clone(),
+        is_needed: message.heard_at >= until || message.tasks.iter().any(|task| unfinished.contains(task)),
+        deliveries: deliveries.remove(&message.id).unwrap_or_default(),
+    });
+    let gone = portion(candidates.collect(), ROWS_MAX);
+    let attempts = tx.remove_deliveries(&gone.deliveries).await?;
+    tx.remove_messages(heard, &gone.ids).await?;
+    let counts = vec![
+        (if heard == Heard::Callbacks { "callbacks" } else { "polls" }, gone.ids.len() as u64),
+        ("deliveries", gone.deliveries.len() as u64),
+        ("attempts", attempts),
+    ];
+    Ok((Removed { step: gone.step(&after, &ids), counts }, tx.hand_over().await?))
+}
+
+async fn remove_events(mut tx: Tx, after: String, until: EventId, now: Timestamp) -> Result<(Removed, Handed)> {
+    let old = tx.old_events(&after, until.as_str(), LOOKED_AT).await?;
+    let counted = tx.chore_place(ROLLUP).await?;
+    let unfinished = tx.lock_unfinished(old.iter().filter_map(|event| event.task.clone()).collect()).await?;
+    let ids: Vec<String> = old.iter().map(|event| event.id.clone()).collect();
+    let mut deliveries = tx.lock_deliveries_of(&ids).await?;
+    let is_needed = |cursor: EventCursor, task: Option<&TaskId>| {
+        cursor > counted || task.is_some_and(|task| unfinished.contains(task))
+    };
+    let candidates = old.iter().map(|event| Candidate {
+        id: event.id.clone(),
+        is_needed: is_needed(event.cursor, event.task.as_ref()),
+        deliveries: deliveries.remove(&event.id).unwrap_or_default(),
+    });
+    let gone = portion(candidates.collect(), ROWS_MAX);
+    let going: HashSet<&String> = gone.ids.iter().collect();
+    let ends = old.iter().filter(|event| event.is_end && going.contains(&event.id));
+    let ended: Vec<_> = ends.filter_map(|event| Some((event.task.clone()?, event.id.clone()))).collect();
+    let tasks = if ended.is_empty() { 0 } else { tx.bury_tasks(&ended, now).await? };
+    let attempts = tx.remove_deliveries(&gone.deliveries).await?;
+    tx.remove_events(&gone.ids).await?;
+    let counts = vec![
+        ("events", gone.ids.len() as u64),
+        ("deliveries", gone.deliveries.len() as u64),
+        ("attempts", attempts),
+        ("tasks", tasks),
+    ];
+    Ok((Removed { step: gone.step(&after, &ids), counts }, tx.hand_over().await?))
 }
 
 fn before(now: Timestamp, age: Duration) -> Timestamp {
@@ -292,22 +328,24 @@ impl Stage {
 
 impl portion::Portion {
     /// Where the next step goes on, after one that looked at these, behind `after`.
-    fn step(self, after: &str, looked_at: &[String]) -> Step {
+    fn step(&self, after: &str, looked_at: &[String]) -> Step {
         let is_whole = self.up_to.as_ref() == looked_at.last();
         if is_whole && looked_at.len() < LOOKED_AT {
             return Step::Done;
         }
         // Where not even the first could go whole, it is looked at again.
-        Step::UpTo(self.up_to.unwrap_or_else(|| after.to_owned()))
+        Step::UpTo(self.up_to.clone().unwrap_or_else(|| after.to_owned()))
     }
 }
 
 impl Round {
-    fn count(&mut self, removed: &[(&'static str, u64)]) {
-        for (what, many) in removed.iter().filter(|(_, many)| *many > 0) {
+    /// Counts what a step removed; gives what it came to.
+    fn take(&mut self, removed: Removed) -> Step {
+        for (what, many) in removed.counts.into_iter().filter(|(_, many)| *many > 0) {
             *self.removed.entry(what).or_default() += many;
-            metrics::counter!("callboard_pruned_total", "what" => *what).increment(*many);
+            metrics::counter!("callboard_pruned_total", "what" => what).increment(many);
         }
+        removed.step
     }
 
     fn tell(&self) {
