@@ -10,23 +10,23 @@ use super::dispatch::{LOOK_AT_LEAST_EVERY, Parts, lease_for};
 use super::finished::{Finished, settled, tell};
 use super::forward::is_url_lane;
 use super::lane::{Lane, Room};
+use super::lanes::{Offers, limits};
 use super::roster::Roster;
 use super::sweep::is_swept;
 use super::trouble::{self, Made, Tally};
 use crate::domain::clock::Timestamp;
-use crate::domain::delivery::Outcome;
 use crate::domain::retry::FAILURES_BEFORE_DISABLING;
 use crate::store::{Claimed, DestinationState, Handed, Lease, Result, Settled, Tx};
 
-/// What the dispatcher knows between two looks.
+/// What the dispatcher knows of the database between two looks.
 pub(super) struct Desk {
     parts: Arc<Parts>,
-    lanes: HashMap<String, Lane>,
-    states: HashMap<String, DestinationState>,
-    /// Destinations with more in the queue than could be taken.
-    behind: HashSet<String>,
+    /// How the destinations are faring.
+    pub(super) states: HashMap<String, DestinationState>,
     /// Ended, and not yet written down.
     finished: Vec<Finished>,
+    /// Not to be sent after all, and not yet given back.
+    returned: Vec<Claimed>,
     /// When it was looked whether something is held that should not be.
     held_looked_at: Option<Timestamp>,
 }
@@ -38,12 +38,38 @@ pub(super) struct Look {
     pub(super) claimed: Vec<Claimed>,
     /// When something may be due next.
     pub(super) next: Option<Timestamp>,
+    /// Destinations with more in the queue than could be taken.
+    pub(super) behind: HashSet<String>,
     settled: Vec<Settled>,
     made: Vec<Made>,
 }
 
+/// What is to be done with the queue.
+#[derive(Default)]
+pub(super) struct Orders {
+    /// With the deliveries of which destination what.
+    each: Vec<(String, Order)>,
+    next: Option<Timestamp>,
+    behind: HashSet<String>,
+}
+
+impl Look {
+    /// There is something to be looked at by then.
+    pub(super) fn soon(self, at: Option<Timestamp>) -> Self {
+        Self { next: at.or(self.next), ..self }
+    }
+}
+
+impl Orders {
+    /// What such a look comes to, where there is nothing to do.
+    pub(super) fn nothing_to_do(self) -> Option<Look> {
+        let Self { each, next, behind } = self;
+        each.is_empty().then(|| Look { next, behind, ..Look::default() })
+    }
+}
+
 /// What is done with the deliveries of a destination.
-pub(super) enum Order {
+enum Order {
     Claim(usize),
     Hold(String),
     Release,
@@ -51,51 +77,23 @@ pub(super) enum Order {
 
 impl Desk {
     pub(super) fn new(parts: Arc<Parts>) -> Self {
-        let (lanes, states, behind) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Self { parts, lanes, states, behind, finished: Vec::new(), held_looked_at: None }
+        let (states, finished, returned) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { parts, states, finished, returned, held_looked_at: None }
     }
 
-    /// Takes in what has ended, until it is written down.
-    pub(super) fn ended(&mut self, ended: Finished) {
-        if let Some(lane) = self.lanes.get_mut(&ended.claimed.destination) {
-            // The URLs of replays share a lane, and one that wants rest must not slow the others.
-            let shared = ended.claimed.url.is_some();
-            lane.end(if shared { &Outcome::Interrupted } else { &ended.report.outcome });
-        }
-        self.finished.push(ended);
+    /// Takes in what has ended and what is given back, until it is written down.
+    pub(super) fn take(&mut self, finished: Vec<Finished>, returned: Vec<Claimed>) {
+        self.finished.extend(finished);
+        self.returned.extend(returned);
     }
 
-    /// Notes that one is being sent.
-    pub(super) fn begun(&mut self, destination: &str, now: Timestamp) {
-        if let Some(lane) = self.lanes.get_mut(destination) {
-            lane.begin(1, now);
-        }
+    /// Whether there is something to be written down.
+    pub(super) fn has_something(&self) -> bool {
+        !self.finished.is_empty() || !self.returned.is_empty()
     }
 
-    /// How many more each destination could be sent at once, past the queue: none where that has something for it.
-    pub(super) fn rooms(&mut self, roster: &Roster, now: Timestamp) -> Vec<(String, usize)> {
-        let Self { lanes, states, behind, .. } = self;
-        let targets = lanes.iter_mut().filter(|(name, _)| !behind.contains(*name) && !is_url_lane(name));
-        let rooms = targets.filter_map(|(name, lane)| {
-            lane.limit(limits(roster, name)?);
-            let state = states.get(name);
-            let disabled = state.is_some_and(|state| state.disabled.is_some());
-            lane.set_state(disabled, state.and_then(|state| state.paused_until));
-            match lane.room(now) {
-                Room::For(many) => Some((name.clone(), many)),
-                Room::NotBefore(_) | Room::None => None,
-            }
-        });
-        rooms.collect()
-    }
-
-    /// Whether something has ended that is not written down.
-    pub(super) fn has_finished(&self) -> bool {
-        !self.finished.is_empty()
-    }
-
-    /// Settles what has ended and, with `claim`, takes what is due as far as there is room. Nothing of it counts
-    /// before it is durable, and [`Desk::tell`] was called.
+    /// Settles what has ended, gives back what is not sent and takes what is due, as far as there are offers. Nothing of
+    /// it counts before it is durable, and [`Desk::tell`] was called.
     ///
     /// # Errors
     /// As the database gives them; nothing was done then.
@@ -104,14 +102,15 @@ impl Desk {
         mut tx: Tx,
         roster: &Roster,
         now: Timestamp,
-        claim: bool,
+        offers: Option<Offers>,
     ) -> Result<(Look, Handed)> {
         let (settled, made) = self.write_down(&mut tx, roster, now).await?;
+        tx.return_leases(&self.returned, now);
         let mut look = Look { settled, made, ..Look::default() };
-        if claim {
-            let (orders, next) = self.orders(&mut tx, roster, now).await?;
-            let ids = self.carry_out(&mut tx, orders, now).await?;
-            look.next = next;
+        if let Some(offers) = offers {
+            let mut orders = self.orders(&mut tx, roster, now, &offers).await?;
+            let ids = self.carry_out(&mut tx, &mut orders, now).await?;
+            (look.next, look.behind) = (orders.next, orders.behind);
             look.claimed = tx.claimed(&ids).await?;
             if look.claimed.len() < ids.len() {
                 tx.remove_orphans(&ids).await?;
@@ -125,10 +124,11 @@ impl Desk {
         for (ended, settled) in std::mem::take(&mut self.finished).iter().zip(&look.settled) {
             tell(&self.parts.notices, ended, settled);
         }
+        self.returned.clear();
         trouble::tell(&self.parts.notices, std::mem::take(&mut look.made));
     }
 
-    /// What is to be done with which destination's deliveries, and when there may be more to do.
+    /// What is to be done with the queue.
     ///
     /// # Errors
     /// As the database gives them.
@@ -137,27 +137,28 @@ impl Desk {
         tx: &mut Tx,
         roster: &Roster,
         now: Timestamp,
-    ) -> Result<(Vec<(String, Order)>, Option<Timestamp>)> {
+        offers: &Offers,
+    ) -> Result<Orders> {
         let backlog = tx.backlog().await?;
-        self.take_states(tx.destination_states().await?);
-        let mut next = None;
-        let mut orders = self.plan(roster, backlog, now, &mut next);
-        orders.extend(self.held_too_long(tx, roster, now, &mut next).await?);
-        Ok((orders, next))
+        let states = tx.destination_states().await?;
+        self.states = states.into_iter().map(|state| (state.name.clone(), state)).collect();
+        let mut orders = self.plan(roster, backlog, now, offers);
+        let held = self.held_too_long(tx, roster, now, &mut orders.next).await?;
+        orders.each.extend(held);
+        Ok(orders)
     }
 
-    async fn carry_out(&mut self, tx: &mut Tx, orders: Vec<(String, Order)>, now: Timestamp) -> Result<Vec<String>> {
-        let until = now.after(lease_for(self.parts.timeout));
-        let lease = Lease { owner: self.parts.owner.clone(), until };
+    async fn carry_out(&self, tx: &mut Tx, orders: &mut Orders, now: Timestamp) -> Result<Vec<String>> {
+        let lease = Lease { owner: self.parts.owner.clone(), until: now.after(lease_for(self.parts.timeout)) };
         let mut ids = Vec::new();
-        for (name, order) in orders {
+        for (name, order) in std::mem::take(&mut orders.each) {
             match order {
                 Order::Hold(reason) => tx.hold(&name, &reason).await?,
                 Order::Release => tx.release(&name, now).await?,
                 Order::Claim(many) => {
                     let claimed = tx.claim(&name, many, now, &lease).await?;
                     if claimed.len() == many {
-                        self.behind.insert(name);
+                        orders.behind.insert(name);
                     }
                     ids.extend(claimed);
                 }
@@ -166,44 +167,32 @@ impl Desk {
         Ok(ids)
     }
 
-    fn take_states(&mut self, states: Vec<DestinationState>) {
-        self.states = states.into_iter().map(|state| (state.name.clone(), state)).collect();
-    }
-
     /// What to claim from the backlog, and when to look again at what cannot be claimed yet.
-    fn plan(
-        &mut self,
-        roster: &Roster,
-        backlog: Vec<(String, Timestamp)>,
-        now: Timestamp,
-        next: &mut Option<Timestamp>,
-    ) -> Vec<(String, Order)> {
-        let mut wanted = Vec::new();
-        self.behind.clear();
+    fn plan(&self, roster: &Roster, backlog: Vec<(String, Timestamp)>, now: Timestamp, offers: &Offers) -> Orders {
+        let mut orders = Orders::default();
         for (name, due_at) in backlog {
             let Some(limits) = limits(roster, &name) else { continue };
             let state = self.states.get(&name);
             if let Some((_, reason)) = state.and_then(|state| state.disabled.as_ref()) {
-                wanted.push((name, Order::Hold(reason.clone())));
+                orders.each.push((name, Order::Hold(reason.clone())));
                 continue;
             }
-            let lane = self.lanes.entry(name.clone()).or_insert_with(|| Lane::new(limits));
-            lane.limit(limits);
-            lane.set_state(false, state.and_then(|state| state.paused_until));
-            let later = match lane.room(now) {
+            let paused = state.and_then(|state| state.paused_until).filter(|until| *until > now);
+            let offer = offers.get(&name).copied().unwrap_or_else(|| Lane::new(limits).room(now));
+            let later = match paused.map_or(offer, Room::NotBefore) {
                 _ if due_at > now => Some(due_at),
                 Room::For(many) => {
-                    wanted.push((name, Order::Claim(many)));
+                    orders.each.push((name, Order::Claim(many)));
                     None
                 }
                 none => {
-                    self.behind.insert(name);
+                    orders.behind.insert(name);
                     none.not_before()
                 }
             };
-            *next = (*next).into_iter().chain(later).min();
+            orders.next = orders.next.into_iter().chain(later).min();
         }
-        wanted
+        orders
     }
 
     /// What is held of destinations that are enabled: more than was released at once, or written by somebody who did
@@ -313,13 +302,5 @@ impl Desk {
             }
         }
         Ok(made)
-    }
-}
-
-fn limits(roster: &Roster, name: &str) -> Option<crate::channels::Limits> {
-    match roster.targets.get(name) {
-        Some(target) => Some(target.limits),
-        None if is_url_lane(name) => crate::channels::channel("webhook").map(|channel| channel.limits()),
-        None => None,
     }
 }

@@ -5,17 +5,18 @@
 //! itself, and what it would still write then is refused by the fencing token.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, mpsc};
 
 use super::desk::{Desk, Look};
 use super::finished::Finished;
 use super::forward;
 use super::fresh::{Fresh, Handed};
+use super::lanes::{Lanes, Offers};
 use super::notice::Notices;
 use super::roster::{LiveRoster, Roster};
 use super::sweep::sweep;
@@ -67,17 +68,33 @@ pub struct Parts {
 /// Sends what is due.
 pub struct Dispatcher {
     parts: Arc<Parts>,
-    /// Away only while a look is being written.
+    /// Away while it looks.
     desk: Option<Desk>,
+    lanes: Lanes,
+    /// Ended since the last look.
+    finished: Vec<Finished>,
     in_flight: usize,
     done: (mpsc::UnboundedSender<Finished>, mpsc::UnboundedReceiver<Finished>),
+}
+
+/// A look that is under way; the desk is with it.
+type Looking = Pin<Box<dyn Future<Output = Looked> + Send>>;
+
+/// A look that has ended, and what it was about.
+struct Looked {
+    desk: Desk,
+    look: Result<Look>,
+    roster: Arc<Roster>,
+    at: Timestamp,
 }
 
 impl Dispatcher {
     /// A dispatcher that has nothing in hand.
     pub fn new(parts: Parts) -> Self {
         let parts = Arc::new(parts);
-        Self { desk: Some(Desk::new(Arc::clone(&parts))), parts, in_flight: 0, done: mpsc::unbounded_channel() }
+        let desk = Some(Desk::new(Arc::clone(&parts)));
+        let (lanes, finished) = (Lanes::default(), Vec::new());
+        Self { parts, desk, lanes, finished, in_flight: 0, done: mpsc::unbounded_channel() }
     }
 
     /// What the process that was here before had in hand is due at once: on SQLite all that is leased,
@@ -96,21 +113,42 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Sends until the process stops; then waits for what is in flight and writes it down.
+    /// Sends until the process stops; then waits for what is in flight and writes it down. It goes on sending while it
+    /// looks at the queue.
     pub async fn run(mut self) {
         let soft = self.parts.life.soft().clone();
+        let parts = Arc::clone(&self.parts);
         let mut handed = self.parts.fresh.begin();
-        let mut hinted = false;
+        self.lanes.work_ahead();
+        let mut looking = Some(self.begin_look(true));
+        let mut due = tokio::time::Instant::now();
+        let (mut wanted, mut hinted) = (false, false);
         while !soft.is_cancelled() {
-            let wait = match self.look(hinted).await {
-                Ok((_, next)) => self.until(next),
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "the queue cannot be read; trying again");
-                    LOOK_AT_LEAST_EVERY
+            let is_looking = looking.is_some();
+            tokio::select! {
+                () = parts.wake.notified() => (wanted, hinted) = (true, true),
+                () = soft.cancelled() => {}
+                () = tokio::time::sleep_until(due), if !is_looking => wanted = true,
+                Some(ended) = self.done.1.recv() => {
+                    self.ended(ended);
+                    wanted = true;
                 }
-            };
-            self.open_places();
-            hinted = self.wait(wait, &mut handed).await;
+                Some(handed) = handed.recv() => self.take(handed),
+                looked = end_of(&mut looking) => {
+                    looking = None;
+                    due = tokio::time::Instant::now() + self.learn(looked);
+                }
+            }
+            while let Ok(ended) = self.done.1.try_recv() {
+                self.ended(ended);
+            }
+            if looking.is_none() && wanted {
+                looking = Some(self.begin_look(hinted));
+                (wanted, hinted) = (false, false);
+            }
+        }
+        if let Some(looking) = looking {
+            self.learn(looking.await);
         }
         self.parts.fresh.close();
         while let Some(handed) = handed.recv().await {
@@ -119,55 +157,26 @@ impl Dispatcher {
         self.drain().await;
     }
 
-    /// Waits until the queue is to be looked at again, and sends meanwhile what was made this moment. Gives whether
-    /// there may be something in the queue.
-    async fn wait(&mut self, wait: Duration, handed: &mut UnboundedReceiver<Handed>) -> bool {
-        let soft = self.parts.life.soft().clone();
-        let parts = Arc::clone(&self.parts);
-        let mut waited = std::pin::pin!(tokio::time::sleep(wait));
-        let hinted = loop {
-            tokio::select! {
-                () = parts.wake.notified() => break true,
-                () = soft.cancelled() => break false,
-                () = &mut waited => break false,
-                Some(ended) = self.done.1.recv() => {
-                    self.ended(ended);
-                    break false;
-                }
-                Some(handed) = handed.recv() => self.take(handed),
-            }
-        };
-        while let Ok(ended) = self.done.1.try_recv() {
-            self.ended(ended);
-        }
-        hinted
-    }
-
-    fn take(&mut self, handed: Handed) {
-        let (roster, now) = (self.parts.roster.now(), self.parts.clock.now());
-        self.begin(&roster, handed.claimed, now);
-    }
-
-    fn open_places(&mut self) {
-        let (roster, now) = (self.parts.roster.now(), self.parts.clock.now());
-        if let Some(desk) = &mut self.desk {
-            self.parts.fresh.open(desk.rooms(&roster, now));
-        }
-    }
-
     /// One look at the queue, everything begun by it brought to its end, and written down. Gives how
     /// many were tried.
     ///
     /// # Errors
     /// As the database gives them.
     pub async fn tick(&mut self) -> Result<usize> {
-        let (begun, _) = self.look(true).await?;
+        let looked = self.begin_look(true).await;
+        let begun = looked.look.as_ref().map_or(0, |look| look.claimed.len());
+        self.take_in(looked)?;
         self.wait_for_all().await;
         self.write_down().await?;
         Ok(begun)
     }
 
     async fn drain(&mut self) {
+        // What waits for its turn is left to the next start, or to another instance.
+        let returned = self.lanes.give_all_back();
+        if let Some(desk) = &mut self.desk {
+            desk.take(Vec::new(), returned);
+        }
         self.wait_for_all().await;
         if let Err(error) = self.write_down().await {
             // Their leases end, and the next start sends them again.
@@ -184,70 +193,88 @@ impl Dispatcher {
 
     fn ended(&mut self, ended: Finished) {
         self.in_flight -= 1;
-        if let Some(desk) = &mut self.desk {
-            desk.ended(ended);
-        }
-    }
-
-    fn until(&self, next: Option<Timestamp>) -> Duration {
-        let now = self.parts.clock.now();
-        next.map_or(LOOK_AT_LEAST_EVERY, |next| next.since(now).min(LOOK_AT_LEAST_EVERY))
-    }
-
-    /// Writes down what has ended, and sends what is due as far as there is room. Gives how many were begun, and when
-    /// something may be due next. `hinted` says that there may be something; without, and with nothing to write, it is
-    /// first looked whether there is.
-    async fn look(&mut self, hinted: bool) -> Result<(usize, Option<Timestamp>)> {
+        self.lanes.ended(&ended);
         let roster = self.parts.roster.now();
-        let now = self.parts.clock.now();
-        let swept = !roster.sweeps.is_empty() && sweep(&self.parts.store, &roster, now).await?;
-        let soon = swept.then_some(now);
-        if let Some(desk) = self.desk.as_mut().filter(|desk| !hinted && !desk.has_finished()) {
-            let mut tx = self.parts.store.read().await?;
-            let (orders, next) = desk.orders(&mut tx, &roster, now).await?;
-            tx.commit().await?;
-            if orders.is_empty() {
-                return Ok((0, soon.or(next)));
+        self.send_to(&ended.claimed.destination, &roster);
+        self.finished.push(ended);
+    }
+
+    fn take(&mut self, handed: Handed) {
+        let (roster, now) = (self.parts.roster.now(), self.parts.clock.now());
+        let destination = handed.claimed.destination.clone();
+        self.lanes.put(handed.claimed, now, &roster);
+        self.send_to(&destination, &roster);
+    }
+
+    /// Begins a look: what has ended is written down, and what is due is claimed as far as there is room. `hinted` says
+    /// that there may be something in the queue.
+    fn begin_look(&mut self, hinted: bool) -> Looking {
+        let parts = Arc::clone(&self.parts);
+        let (roster, now) = (self.parts.roster.now(), self.parts.clock.now());
+        let mut desk = self.desk.take().unwrap_or_else(|| Desk::new(Arc::clone(&parts)));
+        desk.take(std::mem::take(&mut self.finished), self.lanes.give_back(now));
+        let offers = self.lanes.offers(&roster, now);
+        Box::pin(async move {
+            let (desk, look) = look(&parts, desk, &roster, now, offers, hinted).await;
+            Looked { desk, look, roster, at: now }
+        })
+    }
+
+    /// Takes in a look, and sends what it claimed. Gives how long there is nothing to look at.
+    fn learn(&mut self, looked: Looked) -> Duration {
+        match self.take_in(looked) {
+            Ok(next) => {
+                let now = self.parts.clock.now();
+                next.map_or(LOOK_AT_LEAST_EVERY, |next| next.since(now).min(LOOK_AT_LEAST_EVERY))
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the queue cannot be read; trying again");
+                LOOK_AT_LEAST_EVERY
             }
         }
-        let look = self.transact(&roster, now, true).await?;
-        let begun = look.claimed.len();
-        for delivery in look.claimed {
-            self.begin(&roster, delivery, now);
-        }
-        Ok((begun, soon.or(look.next)))
     }
 
-    async fn write_down(&mut self) -> Result<()> {
-        if self.desk.as_ref().is_some_and(Desk::has_finished) {
-            let (roster, now) = (self.parts.roster.now(), self.parts.clock.now());
-            self.transact(&roster, now, false).await?;
-        }
-        Ok(())
-    }
-
-    /// One transaction of the desk; what it gives is durable.
-    async fn transact(&mut self, roster: &Arc<Roster>, now: Timestamp, claim: bool) -> Result<Look> {
-        let reserved = self.parts.store.reserve().await?;
-        let Some(mut desk) = self.desk.take() else { return Ok(Look::default()) };
-        let roster = Arc::clone(roster);
-        let work = move |tx| async move {
-            let looked = desk.look(tx, &roster, now, claim).await;
-            (desk, looked)
-        };
-        let (desk, looked) = reserved.run(work).await?;
+    fn take_in(&mut self, looked: Looked) -> Result<Option<Timestamp>> {
+        let Looked { desk, look, roster, at } = looked;
         let desk = self.desk.insert(desk);
-        let (mut look, handed) = looked?;
-        handed.synced().await?;
-        desk.tell(&mut look);
-        Ok(look)
+        self.lanes.learn(&desk.states);
+        let Look { claimed, next, behind, .. } = look?;
+        for claimed in claimed {
+            self.lanes.put(claimed, at, &roster);
+        }
+        for destination in self.lanes.waiting() {
+            self.send_to(&destination, &roster);
+        }
+        self.parts.fresh.open(self.lanes.places(&behind, self.parts.clock.now()));
+        Ok(next)
+    }
+
+    /// Writes down what has ended, and claims nothing.
+    async fn write_down(&mut self) -> Result<()> {
+        let (roster, now) = (self.parts.roster.now(), self.parts.clock.now());
+        let Some(mut desk) = self.desk.take() else { return Ok(()) };
+        desk.take(std::mem::take(&mut self.finished), Vec::new());
+        let written = if desk.has_something() {
+            let (desk, look) = transact(&self.parts, desk, &roster, now, None).await;
+            self.desk = Some(desk);
+            look.map(drop)
+        } else {
+            self.desk = Some(desk);
+            Ok(())
+        };
+        written
+    }
+
+    /// Sends what waits for a destination, as far as there is room.
+    fn send_to(&mut self, destination: &str, roster: &Roster) {
+        let now = self.parts.clock.now();
+        while let Some(claimed) = self.lanes.next(destination, now) {
+            self.begin(roster, claimed, now);
+        }
     }
 
     fn begin(&mut self, roster: &Roster, claimed: Claimed, now: Timestamp) {
         self.in_flight += 1;
-        if let Some(desk) = &mut self.desk {
-            desk.begun(&claimed.destination, now);
-        }
         let sender = sender(roster, self.parts.roster.as_ref(), &claimed);
         let (parts, done) = (Arc::clone(&self.parts), self.done.0.clone());
         self.parts.life.spawn(async move {
@@ -265,6 +292,88 @@ impl Dispatcher {
             let _ = done.send(Finished { claimed, report, started_at: now, duration: started.elapsed() });
         });
     }
+}
+
+/// Waits for the end of a look; without one, for ever.
+async fn end_of(looking: &mut Option<Looking>) -> Looked {
+    match looking {
+        Some(looking) => looking.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One look at the queue. Without a hint, and with nothing to write, it is first looked whether there is something.
+async fn look(
+    parts: &Arc<Parts>,
+    mut desk: Desk,
+    roster: &Arc<Roster>,
+    now: Timestamp,
+    offers: Offers,
+    hinted: bool,
+) -> (Desk, Result<Look>) {
+    let swept = match sweep_some(parts, roster, now).await {
+        Ok(swept) => swept,
+        Err(error) => return (desk, Err(error)),
+    };
+    if !hinted && !desk.has_something() {
+        match glance(parts, &mut desk, roster, now, &offers).await {
+            Ok(None) => {}
+            Ok(Some(look)) => return (desk, Ok(look.soon(swept.then_some(now)))),
+            Err(error) => return (desk, Err(error)),
+        }
+    }
+    let (desk, look) = transact(parts, desk, roster, now, Some(offers)).await;
+    (desk, look.map(|look| look.soon(swept.then_some(now))))
+}
+
+async fn sweep_some(parts: &Parts, roster: &Roster, now: Timestamp) -> Result<bool> {
+    Ok(!roster.sweeps.is_empty() && sweep(&parts.store, roster, now).await?)
+}
+
+/// Looks without writing; gives nothing where there is something to be written.
+async fn glance(
+    parts: &Parts,
+    desk: &mut Desk,
+    roster: &Roster,
+    now: Timestamp,
+    offers: &Offers,
+) -> Result<Option<Look>> {
+    let mut tx = parts.store.read().await?;
+    let orders = desk.orders(&mut tx, roster, now, offers).await?;
+    tx.commit().await?;
+    Ok(orders.nothing_to_do())
+}
+
+/// One transaction of the desk; what it gives is durable.
+async fn transact(
+    parts: &Arc<Parts>,
+    desk: Desk,
+    roster: &Arc<Roster>,
+    now: Timestamp,
+    offers: Option<Offers>,
+) -> (Desk, Result<Look>) {
+    let reserved = match parts.store.reserve().await {
+        Ok(reserved) => reserved,
+        Err(error) => return (desk, Err(error)),
+    };
+    let (roster, mut desk) = (Arc::clone(roster), desk);
+    let work = move |tx| async move {
+        let looked = desk.look(tx, &roster, now, offers).await;
+        (desk, looked)
+    };
+    // Where the desk does not come back, what had ended is sent again when its lease ends.
+    let (mut desk, looked) = match reserved.run(work).await {
+        Ok(done) => done,
+        Err(error) => return (Desk::new(Arc::clone(parts)), Err(error)),
+    };
+    let told = async {
+        let (mut look, handed) = looked?;
+        handed.synced().await?;
+        desk.tell(&mut look);
+        Ok(look)
+    };
+    let look = told.await;
+    (desk, look)
 }
 
 /// Who sends it: its destination; for a replay to a URL a webhook made for the purpose; for a client who gets a

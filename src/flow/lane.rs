@@ -32,6 +32,14 @@ pub enum Room {
 }
 
 impl Room {
+    /// How many, where there is room.
+    pub fn many(self) -> Option<usize> {
+        match self {
+            Self::For(many) => Some(many),
+            Self::NotBefore(_) | Self::None => None,
+        }
+    }
+
     /// When there may be room again, where time alone decides that.
     pub fn not_before(self) -> Option<Timestamp> {
         match self {
@@ -67,13 +75,30 @@ impl Lane {
         self.paused_until = paused_until;
     }
 
+    /// Whether nothing may be sent now, however little is under way.
+    pub fn is_shut(&self, now: Timestamp) -> bool {
+        self.disabled || self.paused_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether it may be sent so many per time only.
+    pub fn is_paced(&self) -> bool {
+        self.pace.is_some()
+    }
+
     /// How much may be sent now.
     pub fn room(&self, now: Timestamp) -> Room {
-        if self.disabled || self.in_flight >= self.window {
-            return Room::None;
+        match self.paused_until.filter(|until| *until > now) {
+            _ if self.disabled => Room::None,
+            Some(_) if self.in_flight >= self.window => Room::None,
+            Some(until) => Room::NotBefore(until),
+            None => self.free(now),
         }
-        if let Some(until) = self.paused_until.filter(|until| *until > now) {
-            return Room::NotBefore(until);
+    }
+
+    /// How much may be sent now, if it were neither disabled nor paused.
+    pub fn free(&self, now: Timestamp) -> Room {
+        if self.in_flight >= self.window {
+            return Room::None;
         }
         let free = self.window - self.in_flight;
         match &self.pace {

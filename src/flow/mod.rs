@@ -20,6 +20,7 @@ mod inbox;
 pub mod intents;
 pub mod janitor;
 pub mod lane;
+mod lanes;
 pub mod listeners;
 pub mod notice;
 pub mod poll;

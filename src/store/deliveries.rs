@@ -263,6 +263,19 @@ impl Tx {
         .await
     }
 
+    /// Gives leases back before anything was tried: what is still held by them is due now.
+    pub fn return_leases(&mut self, claimed: &[Claimed], now: Timestamp) {
+        let given = Given::rows(claimed.len())
+            .text("returned", claimed.iter().map(|one| one.id.clone()))
+            .int("held_lease", claimed.iter().map(|one| one.lease))
+            .int("now", claimed.iter().map(|_| now.0));
+        self.bulk(
+            given,
+            "UPDATE deliveries SET lease = lease + 1, lease_until = NULL, lease_owner = NULL, due_at = now
+             FROM given WHERE id = returned AND lease = held_lease AND status = 'pending'",
+        );
+    }
+
     /// What was handed on of these callbacks and polls: deliveries without an event, whose type is `forward`.
     ///
     /// # Errors

@@ -79,7 +79,7 @@ both! {
         assert_eq!((&held["status"], &held["reason"], &held["attempts"]), (&json!("held"), &json!("by hand"), &json!(0)));
     }
 
-    async fn what_finds_no_place_waits_in_the_queue(db: Db) {
+    async fn what_waits_too_long_for_its_turn_is_given_back(db: Db) {
         let sink = Sink::start().await;
         let (app, mut notices) = sending(db, &webhook("backend", &sink.url()), 1).await;
         sink.answer(|_| Reply::Hang);
@@ -88,7 +88,12 @@ both! {
         }
         // As many as may be under way at once.
         sink.wait_for(1 + 8).await;
-        assert_eq!(app.database.number("SELECT count(*) FROM deliveries WHERE lease = 0").await, 2);
+        let leased = "SELECT count(*) FROM deliveries WHERE lease_until IS NOT NULL";
+        assert_eq!(app.database.number(leased).await, 10, "the others wait in memory");
+        app.advance(Duration::from_secs(2));
+        let given_back = async { while app.database.number(leased).await > 8 {} };
+        tokio::time::timeout(PATIENCE, given_back).await.expect("they are given back");
+        assert_eq!(sink.count(), 1 + 8);
         sink.release();
         delivered(&mut notices, 10).await;
         assert_eq!(sink.count(), 11, "each once");

@@ -1,0 +1,156 @@
+//! The lanes of all destinations, and what waits in memory for its turn in each.
+//!
+//! More is claimed than can be sent at once, so that the end of one delivery is the beginning of the next, and the
+//! database is asked for many together. What has to wait longer than a moment is given back: it may be sent by somebody
+//! else, or held.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use super::finished::Finished;
+use super::forward::is_url_lane;
+use super::lane::{Lane, Room};
+use super::roster::Roster;
+use crate::channels::Limits;
+use crate::domain::clock::Timestamp;
+use crate::domain::delivery::Outcome;
+use crate::store::{Claimed, DestinationState};
+
+/// So many of a destination wait in memory at most.
+const AHEAD_MAX: usize = 256;
+/// They wait for so long at most: one that begins then still ends within its lease.
+const AHEAD_FOR: Duration = Duration::from_secs(2);
+
+/// The lanes, as this process keeps them.
+#[derive(Default)]
+pub(super) struct Lanes {
+    lines: HashMap<String, Line>,
+    ahead_max: usize,
+}
+
+/// How much may be taken for each destination that has a lane.
+pub(super) type Offers = HashMap<String, Room>;
+
+/// A destination's lane, and what waits for it.
+struct Line {
+    lane: Lane,
+    /// With the time at which it was claimed, the first to go first.
+    ready: VecDeque<(Claimed, Timestamp)>,
+    /// So many may wait: as many as it took in time.
+    ahead: usize,
+}
+
+impl Lanes {
+    /// From now on, more is taken than can be sent at once.
+    pub(super) fn work_ahead(&mut self) {
+        self.ahead_max = AHEAD_MAX;
+        self.lines.values_mut().for_each(|line| line.ahead = AHEAD_MAX);
+    }
+
+    /// Takes on the limits of this moment, and gives how much may be taken, whatever the database says of pauses.
+    pub(super) fn offers(&mut self, roster: &Roster, now: Timestamp) -> Offers {
+        for (name, line) in &mut self.lines {
+            if let Some(limits) = limits(roster, name) {
+                line.lane.limit(limits);
+            }
+        }
+        self.lines.iter().map(|(name, line)| (name.clone(), line.offer(line.lane.free(now)))).collect()
+    }
+
+    /// How many could be sent soon that are not in the queue: none where that has something, which is older.
+    pub(super) fn places(&self, behind: &HashSet<String>, now: Timestamp) -> Vec<(String, usize)> {
+        let lines = self.lines.iter().filter(|(name, line)| !is_url_lane(name) && !line.lane.is_shut(now));
+        let open = lines.filter(|(name, _)| !behind.contains(*name));
+        open.filter_map(|(name, line)| Some((name.clone(), line.offer(line.lane.room(now)).many()?))).collect()
+    }
+
+    /// Takes over what the database knows of the destinations.
+    pub(super) fn learn(&mut self, states: &HashMap<String, DestinationState>) {
+        for (name, line) in &mut self.lines {
+            let state = states.get(name);
+            let disabled = state.is_some_and(|state| state.disabled.is_some());
+            line.lane.set_state(disabled, state.and_then(|state| state.paused_until));
+        }
+    }
+
+    /// Takes in what was claimed at a time; it waits for its turn.
+    pub(super) fn put(&mut self, claimed: Claimed, at: Timestamp, roster: &Roster) {
+        let ahead = self.ahead_max;
+        let line = self.lines.entry(claimed.destination.clone()).or_insert_with_key(|name| {
+            // One that was removed meanwhile: it ends at once.
+            let limits = limits(roster, name).unwrap_or(Limits { rate: None, concurrency: 1 });
+            Line { lane: Lane::new(limits), ready: VecDeque::new(), ahead }
+        });
+        line.ready.push_back((claimed, at));
+    }
+
+    /// The next one that is sent to this destination now, if there is one and room for it. It counts as under way.
+    pub(super) fn next(&mut self, destination: &str, now: Timestamp) -> Option<Claimed> {
+        let line = self.lines.get_mut(destination)?;
+        line.lane.room(now).many()?;
+        let (claimed, _) = line.ready.pop_front()?;
+        line.lane.begin(1, now);
+        Some(claimed)
+    }
+
+    /// The destinations for which something waits.
+    pub(super) fn waiting(&self) -> Vec<String> {
+        self.lines.iter().filter(|(_, line)| !line.ready.is_empty()).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Notes how one ended.
+    pub(super) fn ended(&mut self, ended: &Finished) {
+        let Some(line) = self.lines.get_mut(&ended.claimed.destination) else { return };
+        // The URLs of replays share a lane, and one that wants rest must not slow the others.
+        let shared = ended.claimed.url.is_some();
+        let outcome = if shared { &Outcome::Interrupted } else { &ended.report.outcome };
+        line.lane.end(outcome);
+        if *outcome == Outcome::Delivered && line.ready.is_empty() {
+            line.ahead = (line.ahead + 1).min(self.ahead_max);
+        }
+    }
+
+    /// What is given back as its turn does not come: of a destination that wants none now, and of a slow one, for which
+    /// less is taken then.
+    pub(super) fn give_back(&mut self, now: Timestamp) -> Vec<Claimed> {
+        let mut back = Vec::new();
+        for line in self.lines.values_mut() {
+            let is_slow = line.ready.front().is_some_and(|(_, at)| now.since(*at) >= AHEAD_FOR);
+            if is_slow {
+                line.ahead = line.ahead.saturating_sub(line.ready.len());
+            }
+            if is_slow || line.lane.is_shut(now) {
+                back.extend(line.ready.drain(..).map(|(claimed, _)| claimed));
+            }
+        }
+        back
+    }
+
+    /// Everything that waits, as nothing more is sent.
+    pub(super) fn give_all_back(&mut self) -> Vec<Claimed> {
+        self.lines.values_mut().flat_map(|line| line.ready.drain(..)).map(|(claimed, _)| claimed).collect()
+    }
+}
+
+impl Line {
+    /// How much may be taken where so much may be sent at once. Where a pace is kept to, that is all.
+    fn offer(&self, free: Room) -> Room {
+        let ahead = if self.lane.is_paced() { 0 } else { self.ahead };
+        match free {
+            Room::NotBefore(at) => Room::NotBefore(at),
+            Room::For(_) | Room::None => {
+                let many = (free.many().unwrap_or(0) + ahead).saturating_sub(self.ready.len());
+                if many > 0 { Room::For(many) } else { Room::None }
+            }
+        }
+    }
+}
+
+/// The limits of a destination that is there.
+pub(super) fn limits(roster: &Roster, name: &str) -> Option<Limits> {
+    match roster.targets.get(name) {
+        Some(target) => Some(target.limits),
+        None if is_url_lane(name) => crate::channels::channel("webhook").map(|channel| channel.limits()),
+        None => None,
+    }
+}
