@@ -26,6 +26,7 @@ use crate::flow::poll::{self, Poller};
 use crate::flow::receive::Receiver;
 use crate::flow::record::{Recorder, Wakes};
 use crate::flow::relay::Relay;
+use crate::flow::repeats::Repeats;
 use crate::flow::replays::{self, Replayer};
 use crate::flow::roller::Roller;
 use crate::flow::roster::LiveRoster;
@@ -133,7 +134,10 @@ impl App {
         let owner = owner(&listeners);
         let fresh = Fresh::new(&owner, lease_for(config.delivery.timeout));
         let (now, told) = (Arc::clone(&clock), notices.clone());
-        let recorder = Recorder::start(store.clone(), now, told, wakes.clone(), fresh.clone(), &life);
+        let kept_for = [config.retention.callbacks, config.retention.events].into_iter().flatten().min();
+        let repeats = Repeats::new(kept_for);
+        let (to, again) = (fresh.clone(), repeats.clone());
+        let recorder = Recorder::start(store.clone(), now, told, wakes.clone(), to, again, &life);
         let parts = Parts {
             store: store.clone(),
             roster: Arc::clone(&roster),
@@ -175,6 +179,7 @@ impl App {
             relay,
             roster,
             store,
+            repeats,
             clock,
             wake: wakes.deliveries,
             questions: wakes.questions,
@@ -246,7 +251,7 @@ impl App {
         life.spawn(self.roller().run());
         life.spawn(self.janitor().run());
         let works = [watched(&life, dispatcher.run()), watched(&life, poller.run()), watched(&life, replayer.run())];
-        life.spawn(follow(Arc::clone(&self.parts.roster), life.clone()));
+        life.spawn(follow(self.services.clone(), life.clone()));
         life.spawn(self.watchman().run());
         self.serve().await?;
         for work in works {
@@ -288,6 +293,7 @@ impl App {
         // Every request has its answer, or will have none: nothing more can come to be recorded.
         self.recorder.close();
         self.life.drained(grace.saturating_sub(stopped.elapsed())).await;
+        count_repeats(&self.services).await;
         self.services.store.close().await;
         tracing::info!(
             served_seconds = stopped.duration_since(begun).as_secs(),
@@ -374,23 +380,31 @@ fn server(
     Ok(server.run())
 }
 
-async fn follow(roster: Arc<LiveRoster>, life: Lifecycle) {
+async fn count_repeats(services: &Services) {
+    if let Err(error) = services.repeats.write(&services.store).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "how often callbacks came again could not be written down yet");
+    }
+}
+
+async fn follow(services: Services, life: Lifecycle) {
     loop {
         tokio::select! {
             () = life.soft().cancelled() => return,
             () = tokio::time::sleep(FOLLOW_EVERY) => {}
         }
-        if let Err(error) = roster.follow().await {
+        if let Err(error) = services.roster.follow().await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the settings could not be read; the old ones stay"
             );
         }
-        if let Err(error) = roster.write_uses().await {
+        if let Err(error) = services.roster.write_uses().await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "when keys were used could not be written down yet"
             );
         }
+        count_repeats(&services).await;
     }
 }

@@ -69,8 +69,11 @@ pub struct Content {
     /// The client's address.
     pub remote: Option<String>,
     /// What makes it the same as another of its source: see [`fingerprint`].
-    pub fingerprint: Vec<u8>,
+    pub fingerprint: Fingerprint,
 }
+
+/// A SHA-256.
+pub type Fingerprint = [u8; 32];
 
 impl Content {
     /// With its fingerprint.
@@ -80,13 +83,13 @@ impl Content {
 }
 
 /// SHA-256 over the query and the body: what makes two callbacks of a source the same.
-pub fn fingerprint(query: &str, body: &[u8]) -> Vec<u8> {
+pub fn fingerprint(query: &str, body: &[u8]) -> Fingerprint {
     let mut hash = Sha256::new();
     // The length keeps the end of the query from being read as the beginning of the body.
     hash.update((query.len() as u64).to_be_bytes());
     hash.update(query.as_bytes());
     hash.update(body);
-    hash.finalize().to_vec()
+    hash.finalize().into()
 }
 
 /// At most so many metadata keys (contract §4).

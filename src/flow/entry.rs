@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::roster::Roster;
-use crate::domain::callback::Content;
+use crate::domain::callback::{Content, Fingerprint};
 use crate::domain::clock::Timestamp;
 use crate::domain::event::Event;
 use crate::domain::follow::{Context, Followed, Tell, Turn};
@@ -91,6 +91,8 @@ pub struct Arrival {
     pub note: Option<String>,
     /// The relayed request that it is the callback of, as the URL says.
     pub intent_id: Option<String>,
+    /// What tells it from any callback that could be read as something else.
+    pub print: Fingerprint,
     /// Whether the client that wants it has had it, as it was kept before and is read again.
     pub was_forwarded: bool,
 }

@@ -31,6 +31,8 @@ pub struct Folded {
     pub detail: Option<&'static str>,
     /// Whether it is the first that was heard of the task.
     pub is_first: bool,
+    /// Whether it repeats an end that is told: whatever comes, the very same is a duplicate of that event again.
+    pub is_final: bool,
 }
 
 /// A `task.conflict`, which also goes to every destination that had the first event.
@@ -375,5 +377,7 @@ fn folded_of(task: &Task, turn: &Turn, status: Status, made: Option<EventId>) ->
         CallbackOutcome::Duplicate => made.or_else(|| task.event_of(status).cloned()),
         _ => made,
     };
-    Folded { task_id: task.task_id.clone(), outcome: turn.outcome, event_id, detail: turn.detail, is_first: false }
+    let (task_id, outcome, detail) = (task.task_id.clone(), turn.outcome, turn.detail);
+    let is_final = outcome == CallbackOutcome::Duplicate && status.is_terminal() && event_id.is_some();
+    Folded { task_id, outcome, event_id, detail, is_first: false, is_final }
 }

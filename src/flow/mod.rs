@@ -1,7 +1,7 @@
 //! What happens: the only rooms that join providers, store, channels and egress.
 //!
 //! [`receive`] takes a callback in, [`record`] makes it durable together with all that came at the same
-//! time ([`mod@write`] folds and writes it), [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes
+//! time ([`mod@write`] folds and writes it), [`repeats`] knows what only came again, [`register`] takes in tasks that were submitted elsewhere, [`relay`] passes
 //! on the requests that make them, [`poll`] asks the providers for what never came. [`dispatch`] tells the destinations,
 //! what was just made at once ([`fresh`]), [`replay`] and [`replays`] tell them again, [`listeners`] are who follows the events, [`forward`] hands callbacks on to
 //! clients that wanted them, [`reprocess`] reads a kept one again. [`roller`] counts what happened, [`janitor`] removes
@@ -29,6 +29,7 @@ pub mod receive;
 pub mod record;
 pub mod register;
 pub mod relay;
+pub mod repeats;
 pub mod replay;
 pub mod replays;
 pub mod reprocess;

@@ -5,17 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use super::entry::{Arrival, Entry, Reading};
 use super::record::{Receipt, Recorder, Unrecorded};
+use super::repeats::Again;
 use super::roster::{ActiveSource, LiveRoster, Roster};
-use crate::domain::callback::{Content, QueryMetadata, query_metadata};
+use crate::domain::callback::{Content, Fingerprint, QueryMetadata, fingerprint, query_metadata};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::domain::pace::{Pace, Rate};
 use crate::domain::secret::Secret;
 use crate::domain::task::{Metadata, Provenance, Trust, Via, clean};
 use crate::providers::api::calls_back;
-use crate::providers::{Answer, Header, Inbound, PROVIDERS, Unread, Unverified, Verified};
+use crate::providers::{Answer, Header, Inbound, PROVIDERS, Rejection, Unread, Unverified, Verified};
 
 /// Takes callbacks in. Clones are the same.
 #[derive(Clone)]
@@ -48,7 +50,7 @@ pub struct Posted {
     /// The URL's query, as it came.
     pub query: String,
     /// The headers, names in lower case.
-    pub headers: Vec<Header>,
+    pub headers: Arc<[Header]>,
     /// The body as it came.
     pub body: Bytes,
     /// The client's address.
@@ -114,14 +116,23 @@ impl Admitted {
     pub async fn receive(self, posted: Posted) -> Result<Received, Unrecorded> {
         let Some(active) = self.roster.sources.get(&self.source) else { return Err(Unrecorded) };
         let received_at = self.receiver.clock.now();
-        let inbound = Inbound::new(posted.headers.clone(), posted.body.clone(), received_at);
+        let inbound = Inbound::new(Arc::clone(&posted.headers), posted.body.clone(), received_at);
         if let Some(answer) = active.adapter.handshake(&inbound) {
             return Ok(Received::Handshake(answer));
         }
-        let read = read(active, inbound);
-        let entry = entry(&self.roster, &self.source, read, Kept::new(posted), received_at);
-        let kind = Kind::of(&entry.reading);
+        let prints = Prints::of(active, &posted.query, &inbound);
+        let verified = inbound.verify(active.adapter, &active.source.signing_secrets);
         let wanted = active.adapter.wanted_answer();
+        if let Ok(verified) = &verified {
+            let (source, trust) = (self.source.as_str(), verified.trust());
+            let again = Again { print: &prints.whole, source, trust, roster: &self.roster };
+            if let Some(receipt) = self.receiver.recorder.again(again, received_at) {
+                return Ok(Received::Recorded(receipt, wanted));
+            }
+        }
+        let read = read(active, verified);
+        let entry = entry(&self.roster, &self.source, read, Kept::new(posted), prints, received_at);
+        let kind = Kind::of(&entry.reading);
         let receipt = self.receiver.recorder.record(entry).await?;
         Ok(match kind {
             Kind::Readable => Received::Recorded(receipt, wanted),
@@ -162,7 +173,14 @@ impl Kept {
 }
 
 /// A callback as it goes to the recorder, with what it is taken for.
-pub(super) fn entry(roster: &Arc<Roster>, source: &str, read: Read, kept: Kept, received_at: Timestamp) -> Entry {
+pub(super) fn entry(
+    roster: &Arc<Roster>,
+    source: &str,
+    read: Read,
+    kept: Kept,
+    prints: Prints,
+    received_at: Timestamp,
+) -> Entry {
     let metadata = query_metadata(&kept.query, |pairs, signature| {
         url_signature(&roster.url_key, source, pairs).matches(signature)
     });
@@ -171,7 +189,14 @@ pub(super) fn entry(roster: &Arc<Roster>, source: &str, read: Read, kept: Kept, 
         (!dropped.is_empty()).then(|| format!("metadata dropped, over 20 keys or 2 KiB: {}", dropped.join(", ")));
     let notes: Vec<String> = kept.note.into_iter().chain(dropped).collect();
     let arrival = Arrival {
-        content: Arc::new(Content::new(kept.query, kept.headers, kept.body, kept.remote)),
+        content: Arc::new(Content {
+            query: kept.query,
+            headers: kept.headers,
+            body: kept.body,
+            remote: kept.remote,
+            fingerprint: prints.content,
+        }),
+        print: prints.whole,
         note: (!notes.is_empty()).then(|| notes.join("; ")),
         intent_id,
         was_forwarded: kept.was_forwarded,
@@ -202,9 +227,30 @@ pub(super) struct Read {
     trust: Trust,
 }
 
-/// Checks a callback's signature, and reads it if that holds.
-pub(super) fn read(active: &ActiveSource, inbound: Inbound<Unverified>) -> Read {
-    match inbound.verify(active.adapter, &active.source.signing_secrets) {
+/// What tells a callback from others.
+pub(super) struct Prints {
+    /// By its content, as it is kept.
+    content: Fingerprint,
+    /// By that and the headers that it is read by.
+    whole: Fingerprint,
+}
+
+impl Prints {
+    pub(super) fn of(active: &ActiveSource, query: &str, inbound: &Inbound<Unverified>) -> Self {
+        let content = fingerprint(query, inbound.signed_bytes());
+        let read = active.adapter.headers_read();
+        if read.is_empty() {
+            return Self { content, whole: content };
+        }
+        let headers: Vec<_> = read.iter().map(|name| inbound.header(name)).collect();
+        let headers = serde_json::to_vec(&headers).unwrap_or_default();
+        Self { content, whole: Sha256::new().chain_update(content).chain_update(headers).finalize().into() }
+    }
+}
+
+/// Reads a callback if its signature holds.
+pub(super) fn read(active: &ActiveSource, verified: Result<Inbound<Verified>, Rejection>) -> Read {
+    match verified {
         Ok(verified) => understand(active, &verified),
         Err(rejection) => Read { reading: Reading::Rejected { detail: rejection.to_string() }, trust: Trust::Unsigned },
     }

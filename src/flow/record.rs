@@ -16,9 +16,10 @@ use super::entry::Entry;
 use super::fresh::Fresh;
 use super::inbox::{Inbox, Turn};
 use super::notice::{Notice, Notices};
+use super::repeats::{Again, Repeats};
 pub use super::write::Receipt;
 use super::write::{Written, write};
-use crate::domain::clock::SharedClock;
+use crate::domain::clock::{SharedClock, Timestamp};
 use crate::shutdown::Lifecycle;
 use crate::store::{Error, Handed, Store, Tx};
 
@@ -50,6 +51,8 @@ pub struct Wakes {
 #[derive(Clone)]
 pub struct Recorder {
     inbox: Inbox<Job>,
+    repeats: Repeats,
+    notices: Notices,
 }
 
 impl Recorder {
@@ -60,12 +63,21 @@ impl Recorder {
         notices: Notices,
         wakes: Wakes,
         fresh: Fresh,
+        repeats: Repeats,
         life: &Lifecycle,
     ) -> Self {
         let inbox = Inbox::new();
-        let writer = Writer { store, clock, notices, wakes, fresh };
-        life.spawn(run(writer, inbox.clone()));
-        Self { inbox }
+        let recorder = Self { inbox: inbox.clone(), repeats: repeats.clone(), notices: notices.clone() };
+        let writer = Writer { store, clock, notices, wakes, fresh, repeats };
+        life.spawn(run(writer, inbox));
+        recorder
+    }
+
+    /// What is answered to a callback that is remembered as recorded, and that only came again. It is counted.
+    pub(super) fn again(&self, again: Again<'_>, received_at: Timestamp) -> Option<Receipt> {
+        let receipt = self.repeats.again(again, received_at)?;
+        tell(&self.notices, again.source, received_at, &receipt);
+        Some(receipt)
     }
 
     /// Records a message; the answer comes after the commit.
@@ -118,6 +130,7 @@ struct Writer {
     notices: Notices,
     wakes: Wakes,
     fresh: Fresh,
+    repeats: Repeats,
 }
 
 impl Writer {
@@ -197,19 +210,25 @@ impl Writer {
                 let _ = job.reply.send(Ok(receipt));
                 continue;
             }
-            let labels = [("source", job.entry.source.clone()), ("outcome", receipt.outcome.as_str().to_owned())];
-            metrics::counter!("callboard_callbacks_total", &labels).increment(1);
-            self.notices.tell(|| Notice::Callback {
-                at: job.entry.received_at,
-                source: job.entry.source.clone(),
-                task_id: receipt.task_id().map(str::to_owned),
-                outcome: receipt.outcome,
-                event_id: receipt.tasks.first().and_then(|folded| Some(folded.event_id.as_ref()?.to_string())),
-                detail: receipt.detail.clone(),
-            });
+            self.repeats.remember(&job.entry, &receipt);
+            tell(&self.notices, &job.entry.source, job.entry.received_at, &receipt);
             let _ = job.reply.send(Ok(receipt));
         }
     }
+}
+
+/// Says what became of a callback.
+fn tell(notices: &Notices, source: &str, received_at: Timestamp, receipt: &Receipt) {
+    let labels = [("source", source.to_owned()), ("outcome", receipt.outcome.as_str().to_owned())];
+    metrics::counter!("callboard_callbacks_total", &labels).increment(1);
+    notices.tell(|| Notice::Callback {
+        at: received_at,
+        source: source.to_owned(),
+        task_id: receipt.task_id().map(str::to_owned),
+        outcome: receipt.outcome,
+        event_id: receipt.tasks.first().and_then(|folded| Some(folded.event_id.as_ref()?.to_string())),
+        detail: receipt.detail.clone(),
+    });
 }
 
 /// What a batch wrote, once it is handed over; `None` where somebody stopped waiting before the commit: then nothing

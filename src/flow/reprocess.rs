@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::receive::{Kept, Receiver, entry, read};
+use super::receive::{Kept, Prints, Receiver, entry, read};
 use super::record::Unrecorded;
 use super::write::Receipt;
 use crate::domain::callback::CallbackOutcome;
@@ -37,6 +37,8 @@ impl Receiver {
         let active = roster.sources.get(&source).ok_or(NotRead::NoSource)?;
         let body = Bytes::from(callback.body);
         let inbound = Inbound::new(headers(&callback.headers), body.clone(), callback.row.received_at);
+        let prints = Prints::of(active, &callback.query, &inbound);
+        let verified = inbound.verify(active.adapter, &active.source.signing_secrets);
         let kept = Kept {
             query: callback.query,
             headers: callback.headers,
@@ -45,7 +47,7 @@ impl Receiver {
             note: Some(format!("read again; it came as {}", callback.row.id)),
             was_forwarded: callback.row.outcome != CallbackOutcome::Rejected,
         };
-        let entry = entry(&roster, &source, read(active, inbound), kept, self.clock.now());
+        let entry = entry(&roster, &source, read(active, verified), kept, prints, self.clock.now());
         Ok(self.recorder.record(entry).await?)
     }
 }

@@ -1,5 +1,6 @@
 //! `POST /callbacks/{source}/{token}`: bytes in, status out (contract §4).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::{Method, header};
@@ -93,7 +94,7 @@ pub(super) async fn read(mut payload: Payload, max: usize) -> Result<Bytes, Prob
     tokio::time::timeout(BODY_DEADLINE, reading).await.map_err(|_| Problem::TooSlow)?
 }
 
-fn headers(request: &HttpRequest) -> Vec<Header> {
+fn headers(request: &HttpRequest) -> Arc<[Header]> {
     request.headers().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
 }
 

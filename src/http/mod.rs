@@ -12,8 +12,9 @@ use crate::domain::clock::SharedClock;
 use crate::flow::listeners::Listeners;
 use crate::flow::receive::Receiver;
 use crate::flow::relay::Relay;
+use crate::flow::repeats::Repeats;
 use crate::flow::roster::LiveRoster;
-use crate::store::Store;
+use crate::store::{Store, Tx};
 
 pub mod api;
 mod auth;
@@ -41,6 +42,8 @@ pub struct Services {
     pub roster: Arc<LiveRoster>,
     /// The database.
     pub store: Store,
+    /// The callbacks that only came again.
+    pub repeats: Repeats,
     /// The time.
     pub clock: SharedClock,
     /// Notified when there is something to send.
@@ -68,6 +71,12 @@ impl Services {
         if let Err(error) = self.roster.reload().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the new settings could not be read yet");
         }
+    }
+
+    /// Begins to read callbacks, once those that came again to this instance are counted.
+    async fn read_callbacks(&self) -> crate::store::Result<Tx> {
+        self.repeats.write(&self.store).await?;
+        self.store.read().await
     }
 
     /// How deliveries are tried.

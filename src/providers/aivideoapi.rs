@@ -59,6 +59,10 @@ impl Provider for AiVideoApi {
         }
     }
 
+    fn headers_read(&self) -> &'static [&'static str] {
+        &[TASK_ID_HEADER, EVENT_HEADER]
+    }
+
     fn interpret(&self, inbound: &Inbound<Verified>) -> Result<Vec<Observation>, Unread> {
         let seen = observation(inbound.body())?;
         compare_headers(inbound, &seen)?;

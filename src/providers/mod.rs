@@ -8,6 +8,7 @@
 //! The order of things is held by types: only [`Inbound<Verified>`] gives its body to be interpreted,
 //! and the only way to one is [`Inbound::verify`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -80,6 +81,11 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// What was not understood, and where.
     fn interpret(&self, inbound: &Inbound<Verified>) -> Result<Vec<Observation>, Unread>;
+
+    /// The headers, in lower case, that the callback is read by: where they differ, it may say something else.
+    fn headers_read(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// How its API is asked. `None` where this build cannot: its tasks are known by their callbacks alone.
     fn ask(&self) -> Option<&'static dyn api::Ask> {
@@ -190,7 +196,7 @@ pub type Header = (String, Vec<u8>);
 /// One callback as it came in. `S` is [`Unverified`] or [`Verified`].
 #[derive(Clone, Debug)]
 pub struct Inbound<S> {
-    headers: Vec<Header>,
+    headers: Arc<[Header]>,
     body: Bytes,
     received_at: Timestamp,
     state: S,
@@ -212,8 +218,8 @@ impl<S> Inbound<S> {
 
 impl Inbound<Unverified> {
     /// Takes a request's headers and raw body.
-    pub fn new(headers: Vec<Header>, body: Bytes, received_at: Timestamp) -> Self {
-        Self { headers, body, received_at, state: Unverified }
+    pub fn new(headers: impl Into<Arc<[Header]>>, body: Bytes, received_at: Timestamp) -> Self {
+        Self { headers: headers.into(), body, received_at, state: Unverified }
     }
 
     /// The raw bytes, for computing a signature and for nothing else.

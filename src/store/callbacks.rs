@@ -101,7 +101,7 @@ const REJECTED_KEPT: i64 = 1000;
 const ROW: &str = "id, source, task_id, outcome, detail, trust, event_id, received_at, repeats, repeated_at, remote";
 
 /// How often each comes again, and when it last does.
-type Repeats = BTreeMap<CallbackId, (i64, Timestamp)>;
+pub type Repeats = BTreeMap<CallbackId, (i64, Timestamp)>;
 /// Source, task id, fingerprint and outcome.
 type Sameness = (String, String, Vec<u8>, &'static str);
 
@@ -153,7 +153,7 @@ impl Tx {
         let rejected = fresh.iter().filter(|callback| callback.outcome == CallbackOutcome::Rejected);
         let rejected: BTreeSet<String> = rejected.map(|callback| callback.source.clone()).collect();
         self.insert_callbacks(fresh, &mut repeats);
-        self.count_repeats(repeats);
+        self.count_repeats(&repeats);
         for source in rejected {
             self.bound_rejected(&source).await?;
         }
@@ -220,14 +220,17 @@ impl Tx {
         );
     }
 
-    fn count_repeats(&mut self, repeats: Repeats) {
+    /// Counts that callbacks came again, and when they last did.
+    pub fn count_repeats(&mut self, repeats: &Repeats) {
         let given = Given::rows(repeats.len())
             .text("repeated", repeats.keys().map(|id| id.as_str().to_owned()))
             .int("more", repeats.values().map(|(more, _)| *more))
             .int("last_at", repeats.values().map(|(_, at)| at.0));
         self.bulk(
             given,
-            "UPDATE callbacks SET repeats = repeats + more, repeated_at = last_at FROM given WHERE id = repeated",
+            "UPDATE callbacks SET repeats = repeats + more,
+                 repeated_at = CASE WHEN repeated_at > last_at THEN repeated_at ELSE last_at END
+             FROM given WHERE id = repeated",
         );
     }
 

@@ -59,7 +59,7 @@ use sqlx::{PgPool, SqlitePool};
 pub use activity::Activity;
 pub use audit::{Actor, AuditFilter, AuditRow};
 pub use backup::{Contents, copy_sqlite, inspect_sqlite};
-pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback};
+pub use callbacks::{CallbackFilter, CallbackRow, JudgedCallback, KeptCallback, NewCallback, Repeats};
 pub use deliveries::{Claimed, DeliveryFilter, DeliveryRow, Forwarded, Lease, NewDelivery};
 pub use destinations::DestinationState;
 pub use error::{Cause, Error};

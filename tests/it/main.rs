@@ -54,6 +54,7 @@ mod record;
 mod relay;
 mod relay_bytes;
 mod relay_process;
+mod repeats;
 mod replays;
 mod replays_killed;
 mod reprocess;

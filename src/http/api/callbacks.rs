@@ -56,7 +56,7 @@ pub(super) async fn list(services: Data<Services>, request: HttpRequest) -> Answ
     let roster = services.roster.now();
     let filters = ["outcome", "source", "task_id"];
     let query = Query::read(request.query_string(), "callbacks", &filters, &roster.url_key)?;
-    let page = services.store.read().await?.callbacks(&caller.scope(&roster), &filter(&query)?).await?;
+    let page = services.read_callbacks().await?.callbacks(&caller.scope(&roster), &filter(&query)?).await?;
     Ok(list::answer(&page, "callbacks", &roster.url_key, view::callback))
 }
 
@@ -165,7 +165,7 @@ pub(super) async fn body(services: Data<Services>, request: HttpRequest, id: Pat
 async fn find(services: &Services, request: &HttpRequest, id: &str) -> Result<KeptCallback, Problem> {
     let caller = auth::caller(request, services, Right::Read).await?;
     let scope = caller.scope(&services.roster.now());
-    let found = services.store.read().await?.callback(&scope, id).await?;
+    let found = services.read_callbacks().await?.callback(&scope, id).await?;
     found.ok_or(NO_CALLBACK)
 }
 

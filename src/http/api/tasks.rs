@@ -82,7 +82,7 @@ pub(super) async fn show(services: Data<Services>, request: HttpRequest, path: P
     let caller = auth::caller(&request, &services, Right::Read).await?;
     let scope = caller.scope(&services.roster.now());
     let (source, task_id) = path.into_inner();
-    let mut tx = services.store.read().await?;
+    let mut tx = services.read_callbacks().await?;
     let task =
         tx.task(&scope, &source, &task_id).await?.ok_or(Problem::NotFound("there is no such task at this source"))?;
     let story = Story::read(&mut tx, &scope, &source, &task_id).await?;

@@ -38,7 +38,7 @@ struct Callbacks {
 pub(super) async fn list(visit: &Visit) -> Page {
     let asked = visit.asked("callbacks", &FILTERS)?;
     let filter = callbacks::filter(&asked.query)?;
-    let page = visit.services.store.read().await?.callbacks(&visit.scope, &filter).await?;
+    let page = visit.services.read_callbacks().await?.callbacks(&visit.scope, &filter).await?;
     let shown = Callbacks {
         frame: visit.frame(Here::Callbacks),
         older: list::next(&page, "callbacks", &visit.roster.url_key).map(|cursor| asked.from(&cursor)),
@@ -103,7 +103,7 @@ pub(super) async fn body(visit: &Visit) -> Page {
 
 async fn find(visit: &Visit) -> Result<KeptCallback, Problem> {
     let id = visit.path::<String>().await?;
-    let found = visit.services.store.read().await?.callback(&visit.scope, &id).await?;
+    let found = visit.services.read_callbacks().await?.callback(&visit.scope, &id).await?;
     found.ok_or(NO_CALLBACK)
 }
 

@@ -128,7 +128,7 @@ enum Origin {
 /// Shows a task.
 pub(super) async fn show(visit: &Visit) -> Page {
     let (source, task_id) = visit.path::<(String, String)>().await?;
-    let mut tx = visit.services.store.read().await?;
+    let mut tx = visit.services.read_callbacks().await?;
     let found = tx.task(&visit.scope, &source, &task_id).await?;
     let task = found.ok_or(Problem::NotFound("there is no such task at this source"))?;
     let story = Story::read(&mut tx, &visit.scope, &source, &task_id).await?;
