@@ -17,6 +17,7 @@ use callboard::config::{Config, Env, Registries};
 use callboard::domain::clock::{Clock, SystemClock, Timestamp};
 use callboard::domain::follow::{Context, Followed};
 use callboard::domain::task::{Metadata, MetadataOrigin, Observation, Provenance, Status, Trust, Via};
+use callboard::domain::watch::Saving;
 use callboard::flow::poll::Poller;
 use callboard::flow::receive::callback_path;
 use callboard::store::{SavedWatch, Store};
@@ -121,7 +122,13 @@ async fn seed(store: &Store, app: &App, now: Timestamp) {
             .iter()
             .zip(&ids)
             .filter_map(|((one, look_at), id)| {
-                Some(SavedWatch { id, watch: one.watch.as_ref()?, look_at: Some(*look_at), intent_id: None })
+                Some(SavedWatch {
+                    id,
+                    watch: one.watch.as_ref()?,
+                    look_at: Some(*look_at),
+                    intent_id: None,
+                    saving: Saving::All,
+                })
             })
             .collect();
         tx.save_watches(&watches);
