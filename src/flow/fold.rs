@@ -293,18 +293,16 @@ impl Fold {
         self.events.push((event, audience.len()));
     }
 
-    /// What was folded into, in the order in which everybody locks.
-    fn folded(&self) -> Vec<(&TaskId, &Known, Plan)> {
-        let some = self.known.iter().filter_map(|(id, known)| Some((id, known, known.folded?)));
-        let mut folded: Vec<_> = some.collect();
-        folded.sort_unstable_by_key(|(id, ..)| *id);
-        folded
+    fn folded(&self) -> impl Iterator<Item = (&TaskId, &Known, Plan)> {
+        self.known.iter().filter_map(|(id, known)| Some((id, known, known.folded?)))
     }
 
     /// The tasks that were not known, and those that were and have changed.
     pub fn changed_tasks(&self) -> (Vec<Arc<Task>>, Vec<ChangedTask>) {
+        let mut folded: Vec<_> = self.folded().collect();
+        folded.sort_unstable_by_key(|(id, ..)| *id);
         let (mut made, mut changed) = (Vec::new(), Vec::new());
-        for (_, Known { followed, before, .. }, _) in self.folded() {
+        for (_, Known { followed, before, .. }, _) in folded {
             let task = Arc::clone(&followed.task);
             match before {
                 None => made.push(task),
@@ -338,14 +336,16 @@ impl Fold {
             match &known.followed.watch {
                 Some(watch) => {
                     let intent_id = known.followed.intent_id.as_deref();
-                    let saving = known.saving(watch);
-                    saved.push(SavedWatch { id, watch, look_at: watch.look_at(&plan), intent_id, saving });
+                    let (look_at, saving) = (watch.look_at(&plan), known.saving(watch));
+                    saved.push(SavedWatch { id, watch, look_at, intent_id, saving });
                 }
                 None if was_watched => ended.push(id),
                 None => {}
             }
         }
         saved.retain(|saved| saved.saving != Saving::Nothing);
+        saved.sort_unstable_by_key(|saved| saved.id);
+        ended.sort_unstable();
         (saved, ended)
     }
 }
