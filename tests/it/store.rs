@@ -227,7 +227,7 @@ both! {
             let mut tx = store.read().await.unwrap();
             assert_eq!(tx.task(&Scope::All, "evolink", "t").await.unwrap().as_ref(), Some(after));
             let filter = TaskFilter { status: Some(after.status), limit: 10, ..Default::default() };
-            assert_eq!(tx.tasks(&Scope::All, &filter).await.unwrap().items, [after.clone()]);
+            assert_eq!(tx.tasks(&Scope::All, &filter).await.unwrap().items, std::slice::from_ref(after));
             tx.commit().await.unwrap();
             assert_eq!(indexed().await, pairs);
         }
