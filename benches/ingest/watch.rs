@@ -1,5 +1,9 @@
 //! A hundred thousand unfinished tasks: what they cost in memory, how many questions a second are kept up
 //! with, and what that takes from taking callbacks in. `cargo bench -- watch`.
+//!
+//! Posts are taken in with nobody asked and beside the asking in turn, on one database that grows meanwhile, and each
+//! run beside the asking is held against the two around it. The provider that is asked, the load and the database share
+//! the machine's cores with the service: what they take counts as if the service had.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -13,6 +17,8 @@ use callboard::config::{Config, Env, Registries};
 use callboard::domain::clock::{Clock, SystemClock, Timestamp};
 use callboard::domain::follow::{Context, Followed};
 use callboard::domain::task::{Metadata, MetadataOrigin, Observation, Provenance, Status, Trust, Via};
+use callboard::domain::watch::Saving;
+use callboard::flow::poll::Poller;
 use callboard::flow::receive::callback_path;
 use callboard::store::{SavedWatch, Store};
 use serde_json::{Value, json};
@@ -24,6 +30,14 @@ const SOURCES: [&str; 5] = ["evolink", "evolink-2", "evolink-3", "aivideoapi", "
 const SEEDED_AT_ONCE: usize = 1000;
 /// How long questions are counted.
 const TIME: Duration = Duration::from_secs(10);
+/// How long posts are taken in each time.
+const LOAD_TIME: Duration = Duration::from_secs(5);
+/// So often beside the asking, and once more with nobody asked.
+const ROUNDS: usize = 3;
+/// What is under way when the asking begins or ends is not measured.
+const SETTLING: Duration = Duration::from_secs(1);
+/// More posts than are taken in by any run.
+const POSTS_MAX: u64 = 100_000_000;
 
 /// A provider that answers at once that everything is being worked on; gives how many tasks it was asked for.
 fn provider() -> (SocketAddr, Arc<AtomicU64>) {
@@ -108,7 +122,13 @@ async fn seed(store: &Store, app: &App, now: Timestamp) {
             .iter()
             .zip(&ids)
             .filter_map(|((one, look_at), id)| {
-                Some(SavedWatch { id, watch: one.watch.as_ref()?, look_at: Some(*look_at), intent_id: None })
+                Some(SavedWatch {
+                    id,
+                    watch: one.watch.as_ref()?,
+                    look_at: Some(*look_at),
+                    intent_id: None,
+                    saving: Saving::All,
+                })
             })
             .collect();
         tx.save_watches(&watches);
@@ -122,39 +142,83 @@ fn resident_kib() -> f64 {
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or_default()
 }
 
-async fn ingest(address: SocketAddr, path: &str, first: u64) -> f64 {
-    let path = path.to_owned();
-    let load = load::apart(move || load::run(address, path, 64, Duration::from_secs(5), first, crate::body)).await;
-    assert_eq!(load.bad, 0, "every post is taken");
-    load.per_second()
+/// Where posts go, and how many runs there were.
+struct Posts {
+    address: SocketAddr,
+    path: String,
+    runs: u64,
+}
+
+impl Posts {
+    /// Takes posts of new tasks in for a while; gives how many a second.
+    async fn ingest(&mut self) -> f64 {
+        tokio::time::sleep(SETTLING).await;
+        let (address, path, first) = (self.address, self.path.clone(), 1 + self.runs * POSTS_MAX);
+        self.runs += 1;
+        let load = load::apart(move || load::run(address, path, 64, LOAD_TIME, first, crate::body)).await;
+        assert_eq!(load.bad, 0, "every post is taken");
+        load.per_second()
+    }
+
+    /// The same beside a poller, which is ended afterwards. What it had claimed becomes due by itself, and many others
+    /// are due meanwhile.
+    async fn ingest_beside(&mut self, poller: Poller) -> f64 {
+        let asking = tokio::spawn(poller.run());
+        let beside = self.ingest().await;
+        asking.abort();
+        beside
+    }
+}
+
+/// Each run beside the asking as a part of the two around it.
+fn ratios(alone: &[f64], beside: &[f64]) -> Vec<f64> {
+    alone.windows(2).zip(beside).map(|(around, beside)| beside * 2.0 / (around[0] + around[1])).collect()
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn line(values: &[f64], decimals: usize) -> String {
+    values.iter().map(|value| format!("{value:>8.decimals$}")).collect()
+}
+
+/// Asks for a while with nothing else to do; gives how many tasks a second, and the memory that it added.
+async fn ask(poller: Poller, asked: &AtomicU64) -> (f64, f64) {
+    let (memory, before, begun) = (resident_kib(), asked.load(Ordering::Relaxed), Instant::now());
+    let asking = tokio::spawn(poller.run());
+    tokio::time::sleep(TIME).await;
+    let per_second = (asked.load(Ordering::Relaxed) - before) as f64 / begun.elapsed().as_secs_f64();
+    asking.abort();
+    (per_second, resident_kib() - memory)
 }
 
 /// Runs it on one database, at this pace of each source, else at the adapters' own.
 pub(crate) async fn run(name: &str, database: &str, directory: &Path, pace: Option<&str>) {
     let (provider, asked) = provider();
     let app = App::build(config(database, provider, directory, pace), Arc::new(SystemClock)).await.expect("it opens");
-    let address = app.addresses()[0];
     let path = callback_path(&app.services.roster.now(), "plain", &Metadata::new()).expect("a source");
-    let (poller, store) = (app.poller(), app.services.store.clone());
-    let alone = {
-        let services = app.services.clone();
-        seed(&services.store, &app, SystemClock.now()).await;
-        tokio::spawn(app.serve());
-        ingest(address, &path, 1).await
-    };
-    let before = resident_kib();
-    let begun = Instant::now();
-    tokio::spawn(poller.run());
-    tokio::time::sleep(TIME).await;
-    let per_second = asked.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
-    let added = resident_kib() - before;
-    let beside = ingest(address, &path, 2_000_000_000).await;
+    let mut posts = Posts { address: app.addresses()[0], path, runs: 0 };
+    let (first, pollers) = (app.poller(), std::array::from_fn::<Poller, ROUNDS, _>(|_| app.poller()));
+    let store = app.services.store.clone();
+    seed(&store, &app, SystemClock.now()).await;
+    tokio::spawn(app.serve());
+    let (per_second, added) = ask(first, &asked).await;
+    let (mut alone, mut beside) = (vec![posts.ingest().await], Vec::new());
+    for poller in pollers {
+        beside.push(posts.ingest_beside(poller).await);
+        alone.push(posts.ingest().await);
+    }
+    let ratios = ratios(&alone, &beside);
     let pace = pace.unwrap_or("the adapters' own pace");
     println!("{name}: {TASKS} unfinished tasks over {} sources, {pace}", SOURCES.len());
     println!("  due a second, each once a minute     {:>8.0}", TASKS as f64 / 60.0);
     println!("  asked for a second                   {per_second:>8.0}");
     println!("  memory added, bytes a task           {:>8.1}", added * 1024.0 / TASKS as f64);
-    println!("  posts/s taken in, nobody asked       {alone:>8.0}");
-    println!("  posts/s taken in beside the asking   {beside:>8.0}  {:.2} of that", beside / alone);
+    println!("  posts/s taken in, nobody asked       {}", line(&alone, 0));
+    println!("  posts/s taken in beside the asking   {}", line(&beside, 0));
+    println!("  of those around it                   {}  median {:.2}", line(&ratios, 2), median(&ratios));
     store.close().await;
 }

@@ -17,7 +17,7 @@ use super::watch::{Claim, Consequence, End, Heard, Plan, Said, Watch};
 /// A task, and what is to be done about it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Followed {
-    /// The task.
+    /// The task. It stays the same `Arc` as long as nothing of it changes: then there is nothing to be written.
     pub task: Arc<Task>,
     /// How it is watched; `None` where its end is certain, or nothing is to be done.
     pub watch: Option<Watch>,
@@ -101,9 +101,20 @@ impl Followed {
         (followed, turn)
     }
 
-    /// The task, to be changed.
+    /// The task, to be completed before anybody has it.
     pub fn task_mut(&mut self) -> &mut Task {
         Arc::make_mut(&mut self.task)
+    }
+
+    /// Does something with the task, which has changed now if it is another one afterwards.
+    pub fn change<T>(&mut self, now: Timestamp, change: impl FnOnce(&mut Task) -> T) -> T {
+        let mut task = Task::clone(&self.task);
+        let came_of_it = change(&mut task);
+        if task != *self.task {
+            task.updated_at = now;
+            self.task = Arc::new(task);
+        }
+        came_of_it
     }
 
     /// A task of which nothing is known yet but its id, in a message that was not understood otherwise.
@@ -116,7 +127,7 @@ impl Followed {
 
     /// Takes in a message of it that was not understood: the provider is asked what there is to know.
     pub fn unread(&mut self, context: &Context<'_>) {
-        self.task_mut().take_metadata(context.from);
+        self.change(context.now, |task| task.take_metadata(context.from));
         if !self.task.status.is_terminal() {
             self.watch(context).wonder(context.now);
         }
@@ -127,7 +138,7 @@ impl Followed {
         if is_claim(seen, context) {
             return self.hear(seen, context);
         }
-        let verdict = self.task_mut().observe(seen, context.from, context.now);
+        let verdict = self.change(context.now, |task| task.observe(seen, context.from));
         let mut turn = Turn::of(outcome(verdict));
         turn.tell = tell(verdict, seen);
         if verdict == Verdict::Reused {
@@ -189,7 +200,7 @@ impl Followed {
     }
 
     fn hear(&mut self, seen: &Observation, context: &Context<'_>) -> Turn {
-        self.task_mut().take_metadata(context.from);
+        self.change(context.now, |task| task.take_metadata(context.from));
         let (end, now) = (self.end(), context.now);
         if end != End::Open && self.task.is_another(seen) {
             return Turn { detail: Some(ID_REUSED), ..Turn::of(CallbackOutcome::Conflict) };
@@ -231,7 +242,7 @@ impl Followed {
         turn.contrary.extend(contrary);
         turn.confirmed.extend(confirmed);
         if let Some(claim) = claim {
-            let verdict = self.task_mut().observe(&claim.seen, &unconfirmed(), now);
+            let verdict = self.change(now, |task| task.observe(&claim.seen, &unconfirmed()));
             turn.tell = tell(verdict, &claim.seen);
             turn.confirmed.push(claim);
         } else if overdue {

@@ -203,7 +203,7 @@ pub struct Task {
     pub metadata_origin: MetadataOrigin,
     /// When we first knew of it.
     pub first_seen_at: Timestamp,
-    /// When it last changed.
+    /// When it last changed; what is heard of it again is no change.
     pub updated_at: Timestamp,
     /// The event of its `processing` step.
     pub processing_event: Option<EventId>,
@@ -272,7 +272,7 @@ impl Task {
     /// Folds one more observation in and says what it was.
     ///
     /// The caller makes the event that the verdict asks for and notes it with [`Task::note_event`].
-    pub fn observe(&mut self, seen: &Observation, from: &Provenance, now: Timestamp) -> Verdict {
+    pub fn observe(&mut self, seen: &Observation, from: &Provenance) -> Verdict {
         // What is certain judges what was not, whenever that is said to have begun.
         let judges = from.trust == Trust::SignedBody && !self.confirmed;
         let another = !judges && self.is_another(seen);
@@ -286,7 +286,6 @@ impl Task {
             Verdict::Stale | Verdict::Conflict { .. } => {}
         }
         self.take_metadata(from);
-        self.updated_at = now;
         verdict
     }
 

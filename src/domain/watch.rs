@@ -196,6 +196,17 @@ pub struct Consequence {
     pub done: bool,
 }
 
+/// What of a watch is to be written, so that it is kept as it is now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Saving {
+    /// Nothing: it has not changed.
+    Nothing,
+    /// When it is asked about, and what nobody looks for it by.
+    Question,
+    /// All of it.
+    All,
+}
+
 /// What a claim is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Heard {
@@ -238,6 +249,19 @@ impl Watch {
     pub fn look_at(&self, plan: &Plan) -> Option<Timestamp> {
         let unconfirmed = self.open().filter_map(|claim| told_at(claim, plan)).min();
         self.overdue_at.map(Timestamp::from).into_iter().chain(unconfirmed).min()
+    }
+
+    /// What of it is to be written, where it was kept like that before. Most answers move no more than the next question.
+    pub fn saving(&self, before: &Self) -> Saving {
+        // When a claim is looked at hangs on the plan too, which is not known here.
+        let is_looked_at = |watch: &Self| (watch.overdue_at, watch.claims.is_empty());
+        if self.vouched != before.vouched || !self.claims.is_empty() || is_looked_at(self) != is_looked_at(before) {
+            Saving::All
+        } else if self == before {
+            Saving::Nothing
+        } else {
+            Saving::Question
+        }
     }
 
     fn open(&self) -> impl Iterator<Item = &Claim> {

@@ -14,9 +14,9 @@ use crate::domain::follow::{Followed, Turn};
 use crate::domain::id::{DeliveryId, EventId, PollId};
 use crate::domain::rollup::{Day, RollupKey};
 use crate::domain::task::{Observation, Status, Task};
-use crate::domain::watch::{Claim, LastPoll, Plan, Said};
+use crate::domain::watch::{Claim, LastPoll, Plan, Said, Saving, Watch};
 use crate::providers::api::Told;
-use crate::store::{Intent, JudgedCallback, NewDelivery, NewPoll, SavedWatch, TaskId};
+use crate::store::{ChangedTask, Intent, JudgedCallback, NewDelivery, NewPoll, SavedWatch, TaskId};
 
 /// What became of one observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,12 +47,12 @@ pub struct Contradiction {
 /// What is known of a task.
 struct Known {
     followed: Followed,
-    /// Whether it was not known before.
-    is_made: bool,
-    /// Whether it was watched before.
-    was_watched: bool,
-    /// Its plan, where it was changed.
-    changed: Option<Plan>,
+    /// The same before; `None` where nothing was known.
+    before: Option<Followed>,
+    /// Its plan, where something was folded in.
+    folded: Option<Plan>,
+    /// Whether its time had come: then that is written anew, whatever it is.
+    was_due: bool,
 }
 
 /// Everything that a batch makes.
@@ -81,8 +81,8 @@ impl Fold {
     /// Begins with the tasks that are known.
     pub fn new(known: HashMap<TaskId, Followed>, now: Timestamp) -> Self {
         let known = known.into_iter().map(|(id, followed)| {
-            let was_watched = followed.watch.is_some();
-            (id, Known { followed, is_made: false, was_watched, changed: None })
+            let before = Some(followed.clone());
+            (id, Known { followed, before, folded: None, was_due: false })
         });
         Self {
             known: known.collect(),
@@ -114,7 +114,10 @@ impl Fold {
             Reading::Answered(answered) => self.take_answer(entry, answered).into_iter().collect(),
             Reading::Due { task_id } => {
                 let passed = |followed: &mut Followed, now| followed.passed(&entry.plan, now);
-                self.take_known(entry, task_id, None, passed).into_iter().collect()
+                let folded = self.take_known(entry, task_id, None, passed);
+                let id = (entry.source.clone(), task_id.clone());
+                self.known.entry(id).and_modify(|known| known.was_due = true);
+                folded.into_iter().collect()
             }
             Reading::Quarantined { .. } => {
                 entry.drafts.iter().for_each(|draft| self.take_unread(entry, draft));
@@ -160,7 +163,7 @@ impl Fold {
         let id = (entry.source.clone(), draft.followed.task.task_id.clone());
         let known = self.known.entry(id);
         let known = known.and_modify(|known| known.followed.unread(&entry.context(None, self.now)));
-        known.or_insert_with(|| Known::made(draft.followed.clone(), entry.plan)).changed = Some(entry.plan);
+        known.or_insert_with(|| Known::made(draft.followed.clone(), entry.plan)).folded = Some(entry.plan);
     }
 
     /// Folds something into a task that is known; `None` where it is not.
@@ -172,10 +175,11 @@ impl Fold {
         turn: impl FnOnce(&mut Followed, Timestamp) -> Turn,
     ) -> Option<Folded> {
         let id = (entry.source.clone(), task_id.to_owned());
-        let Known { followed, changed, .. } = self.known.get_mut(&id)?;
-        *changed = Some(entry.plan);
-        let turn = turn(followed, self.now);
-        let event = turn.tell.map(|told| tell(followed.task_mut(), told, &entry.roster, self.now));
+        let Known { followed, folded, .. } = self.known.get_mut(&id)?;
+        *folded = Some(entry.plan);
+        let (now, roster) = (self.now, &entry.roster);
+        let turn = turn(followed, now);
+        let event = turn.tell.map(|told| followed.change(now, |task| tell(task, told, roster, now)));
         let made = event.as_ref().map(|(event, _)| event.id.clone());
         let claimed = turn.tell.and_then(|told| told.claimed);
         if let Some((event, _)) = &event {
@@ -297,24 +301,29 @@ impl Fold {
         self.events.push((event, audience.len()));
     }
 
-    fn changed(&self) -> impl Iterator<Item = (&TaskId, &Known, Plan)> {
-        self.known.iter().filter_map(|(id, known)| Some((id, known, known.changed?)))
+    fn folded(&self) -> impl Iterator<Item = (&TaskId, &Known, Plan)> {
+        self.known.iter().filter_map(|(id, known)| Some((id, known, known.folded?)))
     }
 
-    /// The tasks that were folded into, each once: those that were not known, and those that were.
-    pub fn changed_tasks(&self) -> (Vec<Arc<Task>>, Vec<Arc<Task>>) {
-        let mut changed: Vec<_> = self.changed().collect();
-        changed.sort_unstable_by_key(|(id, ..)| *id);
-        let tasks = |are_made: bool| {
-            let some = changed.iter().filter(move |(_, known, _)| known.is_made == are_made);
-            some.map(|(_, known, _)| Arc::clone(&known.followed.task)).collect()
-        };
-        (tasks(true), tasks(false))
+    /// The tasks that were not known, and those that were and have changed.
+    pub fn changed_tasks(&self) -> (Vec<Arc<Task>>, Vec<ChangedTask>) {
+        let mut folded: Vec<_> = self.folded().collect();
+        folded.sort_unstable_by_key(|(id, ..)| *id);
+        let (mut made, mut changed) = (Vec::new(), Vec::new());
+        for (_, Known { followed, before, .. }, _) in folded {
+            let task = Arc::clone(&followed.task);
+            match before {
+                None => made.push(task),
+                Some(before) if Arc::ptr_eq(&before.task, &task) => {}
+                Some(before) => changed.push(ChangedTask { before: Arc::clone(&before.task), task }),
+            }
+        }
+        (made, changed)
     }
 
     /// The relayed requests that were changed, as they are now: the key of one whose task has ended is forgotten.
     pub fn changed_intents(&mut self) -> Vec<&Intent> {
-        for (id, known) in self.known.iter().filter(|(_, known)| known.changed.is_some()) {
+        for (id, known) in self.known.iter().filter(|(_, known)| known.folded.is_some()) {
             if let (None, Some(intent_id)) = (&known.followed.watch, &known.followed.intent_id) {
                 self.intents.ended(intent_id, &id.1);
             }
@@ -327,19 +336,22 @@ impl Fold {
         self.known.into_iter().map(|(id, known)| (id, known.followed)).collect()
     }
 
-    /// The watches of those tasks: those to be written, and the tasks whose watches end.
+    /// The watches that have changed, and the tasks whose watches end.
     pub fn watches(&self) -> (Vec<SavedWatch<'_>>, Vec<&TaskId>) {
         let (mut saved, mut ended) = (Vec::new(), Vec::new());
-        for (id, known, plan) in self.changed() {
+        for (id, known, plan) in self.folded() {
+            let was_watched = known.before.as_ref().is_some_and(|before| before.watch.is_some());
             match &known.followed.watch {
                 Some(watch) => {
                     let intent_id = known.followed.intent_id.as_deref();
-                    saved.push(SavedWatch { id, watch, look_at: watch.look_at(&plan), intent_id });
+                    let (look_at, saving) = (watch.look_at(&plan), known.saving(watch));
+                    saved.push(SavedWatch { id, watch, look_at, intent_id, saving });
                 }
-                None if known.was_watched => ended.push(id),
+                None if was_watched => ended.push(id),
                 None => {}
             }
         }
+        saved.retain(|saved| saved.saving != Saving::Nothing);
         saved.sort_unstable_by_key(|saved| saved.id);
         ended.sort_unstable();
         (saved, ended)
@@ -348,7 +360,19 @@ impl Fold {
 
 impl Known {
     fn made(followed: Followed, plan: Plan) -> Self {
-        Self { followed, is_made: true, was_watched: false, changed: Some(plan) }
+        Self { followed, before: None, folded: Some(plan), was_due: false }
+    }
+
+    /// What of its watch is to be written.
+    fn saving(&self, watch: &Watch) -> Saving {
+        match &self.before {
+            Some(Followed { watch: Some(before), intent_id, .. })
+                if !self.was_due && *intent_id == self.followed.intent_id =>
+            {
+                watch.saving(before)
+            }
+            _ => Saving::All,
+        }
     }
 }
 

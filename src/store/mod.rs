@@ -87,7 +87,7 @@ pub use stats::{Awaited, StatsFilter, StatsRow};
 pub use subscriptions::StoredSubscription;
 pub use sweeps::{Sweep, SweepKind};
 pub use tail::{EventCursor, TailRow};
-pub use tasks::{TaskFilter, TaskId};
+pub use tasks::{ChangedTask, TaskFilter, TaskId};
 pub use teams::MadeTeam;
 pub use tx::{On, Tx};
 pub use watches::{Asked, NextAsk, SavedWatch};

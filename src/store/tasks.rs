@@ -35,6 +35,25 @@ pub struct TaskFilter {
     pub limit: usize,
 }
 
+/// A task that is known, and has changed.
+#[derive(Clone, Debug)]
+pub struct ChangedTask {
+    /// As it was.
+    pub before: Arc<Task>,
+    /// As it is.
+    pub task: Arc<Task>,
+}
+
+impl ChangedTask {
+    /// Whether it stands in another place of the lists.
+    fn has_moved(&self) -> bool {
+        self.before.status != self.task.status
+    }
+}
+
+/// What a task keeps from the beginning.
+const FIXED: [&str; 5] = ["key", "source", "task_id", "provider", "first_seen_at"];
+
 const ROW: &str = "key, source, task_id, provider, status, model, progress, outputs, error, usage, created_at, \
     completed_at, observed_via, confirmed, metadata, metadata_origin, first_seen_at, updated_at, processing_event, \
     terminal_event, conflict_event";
@@ -85,14 +104,25 @@ impl Tx {
     }
 
     /// Writes tasks that are known and locked, over what was known of them.
-    pub fn update_tasks(&mut self, tasks: impl IntoIterator<Item = impl Into<Arc<Task>>>) {
-        let tasks: Vec<Arc<Task>> = tasks.into_iter().map(Into::into).collect();
-        self.index_metadata(&tasks);
+    pub fn update_tasks(&mut self, changed: impl IntoIterator<Item = ChangedTask>) {
+        let (moved, others): (Vec<_>, Vec<_>) = changed.into_iter().partition(ChangedTask::has_moved);
+        let all = || moved.iter().chain(&others);
+        let relabelled = all().filter(|changed| changed.task.metadata != changed.before.metadata);
+        let relabelled: Vec<_> = relabelled.map(|changed| Arc::clone(&changed.task)).collect();
+        self.index_metadata(&relabelled);
+        self.overwrite(moved, &FIXED);
+        // SQLite writes the entries of an index anew wherever a column of it is set, to whatever it is set.
+        self.overwrite(others, &[FIXED.as_slice(), &["status"]].concat());
+    }
+
+    /// Writes tasks over what was known of them, but for these columns.
+    fn overwrite(&mut self, changed: Vec<ChangedTask>, but: &[&str]) {
+        let tasks: Vec<Arc<Task>> = changed.into_iter().map(|changed| changed.task).collect();
         // An insert that always conflicts: an update could not name the columns of both sides alike.
         let sets: Vec<String> = ROW
             .split(',')
             .map(str::trim)
-            .filter(|column| !["source", "task_id"].contains(column))
+            .filter(|column| !but.contains(column))
             .map(|column| format!("{column} = excluded.{column}"))
             .collect();
         let sql = format!(

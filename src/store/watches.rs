@@ -6,7 +6,7 @@ use super::row::{Row, values};
 use super::tasks::TaskId;
 use super::tx::Tx;
 use crate::domain::clock::Timestamp;
-use crate::domain::watch::Watch;
+use crate::domain::watch::{Saving, Watch};
 
 /// A watch to be written.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct SavedWatch<'a> {
     pub look_at: Option<Timestamp>,
     /// The relayed request that made it.
     pub intent_id: Option<&'a str>,
+    /// What of it has changed.
+    pub saving: Saving,
 }
 
 /// A question that this process holds the lease of.
@@ -43,6 +45,11 @@ pub struct NextAsk {
     pub ask_at: Timestamp,
 }
 
+/// What is written over a watch beside its question.
+const ALL: &str = ", vouched = excluded.vouched, look_at = excluded.look_at, \
+    intent_id = COALESCE(excluded.intent_id, watches.intent_id)";
+/// Nothing is, where only the question has moved.
+const QUESTION: &str = "";
 /// What a claim gives of a watch.
 const ASKED: &str = "task_id, (SELECT sealed_key FROM intents WHERE id = watches.intent_id) AS sealed_key, \
     (SELECT client_url FROM intents WHERE id = watches.intent_id) AS client_url";
@@ -53,8 +60,14 @@ impl Tx {
     /// Writes watches, over what was known of them. Whoever is asking for one keeps its lease, unless it is now to be
     /// asked for at another time.
     pub fn save_watches(&mut self, watches: &[SavedWatch<'_>]) {
-        let each = || watches.iter();
-        let given = Given::rows(watches.len())
+        self.save_some(watches, Saving::All, ALL);
+        // Of the indexes this moves that of the questions alone.
+        self.save_some(watches, Saving::Question, QUESTION);
+    }
+
+    fn save_some(&mut self, watches: &[SavedWatch<'_>], saving: Saving, sets: &str) {
+        let each = || watches.iter().filter(|saved| saved.saving == saving);
+        let given = Given::rows(each().count())
             .text("source", each().map(|w| w.id.0.clone()))
             .text("task_id", each().map(|w| w.id.1.clone()))
             .int("vouched", each().map(|w| i64::from(w.watch.vouched)))
@@ -62,15 +75,13 @@ impl Tx {
             .time("look_at", each().map(|w| w.look_at))
             .text("intent_id", each().map(|w| w.intent_id.map(str::to_owned)))
             .text("state", each().map(|w| serde_json::to_string(w.watch).unwrap_or_default()));
-        self.bulk(
-            given,
+        let sql = format!(
             "INSERT INTO watches (source, task_id, vouched, ask_at, look_at, intent_id, state)
              SELECT source, task_id, vouched, ask_at, look_at, intent_id, state FROM given WHERE true
-             ON CONFLICT (source, task_id) DO UPDATE SET vouched = excluded.vouched, ask_at = excluded.ask_at,
-                 look_at = excluded.look_at, intent_id = COALESCE(excluded.intent_id, watches.intent_id),
-                 state = excluded.state,
-                 lease_owner = CASE WHEN excluded.ask_at = watches.ask_at THEN watches.lease_owner END",
+             ON CONFLICT (source, task_id) DO UPDATE SET ask_at = excluded.ask_at, state = excluded.state,
+                 lease_owner = CASE WHEN excluded.ask_at = watches.ask_at THEN watches.lease_owner END{sets}"
         );
+        self.bulk(given, &sql);
     }
 
     /// Ends watches.

@@ -44,6 +44,7 @@ mod kill;
 mod lease;
 mod lists;
 mod mail;
+mod news;
 mod notices;
 mod openapi;
 mod outage;

@@ -19,8 +19,8 @@ use callboard::domain::task::{
     Metadata, MetadataOrigin, Observation, Output, OutputKind, Provenance, Status, Task, Trust, Via,
 };
 use callboard::store::{
-    CallbackFilter, DeliveryFilter, Error, EventFilter, KeptAnswer, Lease, MadeTeam, NewAttempt, NewCallback,
-    NewDelivery, Settled, Store, TaskFilter,
+    CallbackFilter, ChangedTask, DeliveryFilter, Error, EventFilter, KeptAnswer, Lease, MadeTeam, NewAttempt,
+    NewCallback, NewDelivery, Settled, Store, TaskFilter,
 };
 
 use crate::app::{Database, Db, START, both};
@@ -182,7 +182,7 @@ both! {
         let ids = ["t", "u", "v"].map(|id| ("evolink".to_owned(), id.to_owned()));
         let locked = tx.lock_tasks(ids.to_vec()).await.unwrap();
         assert_eq!((locked.len(), &*locked[&ids[0]].task, &locked[&ids[0]].watch), (2, &task, &None));
-        tx.update_tasks([changed.clone()]);
+        tx.update_tasks([ChangedTask { before: Arc::new(task), task: Arc::new(changed.clone()) }]);
         tx.commit().await.unwrap();
 
         let mut tx = store.read().await.unwrap();
@@ -203,6 +203,33 @@ both! {
             let page = tx.tasks(&Scope::All, &filter).await.unwrap();
             let ids: Vec<&str> = page.items.iter().map(|task| task.task_id.as_str()).collect();
             assert_eq!(ids, expected, "{filter:?}");
+        }
+    }
+
+    async fn a_change_is_found_by_its_status_and_metadata_and_what_has_not_changed_is_left_alone(db: Db) {
+        let database = Database::fresh(db);
+        let store = database.store().await;
+        let (task, _) = ended("t", Status::Completed, START);
+        let begun = Task { status: Status::Processing, terminal_event: None, ..task };
+        let mut tx = store.write().await.unwrap();
+        tx.insert_tasks([begun.clone()]);
+        tx.commit().await.unwrap();
+        database.execute("DELETE FROM task_metadata").await;
+        let indexed = || database.number("SELECT count(*) FROM task_metadata");
+        let advanced = Task { progress: Some(40), ..begun.clone() };
+        let failed = Task { status: Status::Failed, ..advanced.clone() };
+        let metadata = [("campaign".to_owned(), "autumn".to_owned())].into_iter().collect();
+        let labelled = Task { metadata, ..failed.clone() };
+        for (before, after, pairs) in [(&begun, &advanced, 0), (&advanced, &failed, 0), (&failed, &labelled, 1)] {
+            let mut tx = store.write().await.unwrap();
+            tx.update_tasks([ChangedTask { before: Arc::new(before.clone()), task: Arc::new(after.clone()) }]);
+            tx.commit().await.unwrap();
+            let mut tx = store.read().await.unwrap();
+            assert_eq!(tx.task(&Scope::All, "evolink", "t").await.unwrap().as_ref(), Some(after));
+            let filter = TaskFilter { status: Some(after.status), limit: 10, ..Default::default() };
+            assert_eq!(tx.tasks(&Scope::All, &filter).await.unwrap().items, std::slice::from_ref(after));
+            tx.commit().await.unwrap();
+            assert_eq!(indexed().await, pairs);
         }
     }
 

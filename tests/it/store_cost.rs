@@ -5,8 +5,8 @@ use callboard::domain::clock::Timestamp;
 use callboard::domain::event::Event;
 use callboard::domain::id::{PollId, ReplayId};
 use callboard::domain::task::{Status, Task};
-use callboard::domain::watch::Watch;
-use callboard::store::{Activity, Lease, NewPoll, On, SqliteTx, Store, TaskId, Tx, Writing};
+use callboard::domain::watch::{Saving, Watch};
+use callboard::store::{Activity, ChangedTask, Lease, NewPoll, On, SavedWatch, SqliteTx, Store, TaskId, Tx, Writing};
 use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -132,9 +132,24 @@ both! {
             assert_eq!(tx.due_looks(later(86_400), 5).await.unwrap().len(), 5);
         }).await;
         cheap(&store, db, "next_look", async |tx| assert!(tx.next_look().await.unwrap().is_some())).await;
+        let mut tx = store.read().await.unwrap();
+        let answer = PollId::stored(tx.polls("evolink", "t77", 250).await.unwrap().remove(0).id);
+        tx.commit().await.unwrap();
         cheap(&store, db, "polls", async |tx| assert_eq!(tx.polls("evolink", "t77", 250).await.unwrap().len(), 1)).await;
         cheap(&store, db, "end_watches", async |tx| tx.end_watches(&[&one()])).await;
         cheap(&store, db, "save_watches", async |tx| save(tx, &[(one(), watch(true, None))])).await;
+        cheap(&store, db, "save_watches of a question", async |tx| {
+            let (id, watch) = (one(), watch(true, None));
+            tx.save_watches(&[SavedWatch { id: &id, watch: &watch, look_at: None, intent_id: None, saving: Saving::Question }]);
+        }).await;
+        cheap(&store, db, "repeat_polls", async |tx| tx.repeat_polls(&[(answer.clone(), later(1))])).await;
+        let (before, _) = ended("t77", Status::Completed, START);
+        let advanced = Task { progress: Some(7), ..before.clone() };
+        let cancelled = Task { status: Status::Cancelled, ..before.clone() };
+        for (about, after) in [("update_tasks", advanced), ("update_tasks to another status", cancelled)] {
+            let changed = ChangedTask { before: Arc::new(before.clone()), task: Arc::new(after) };
+            cheap(&store, db, about, async |tx| tx.update_tasks([changed])).await;
+        }
         cheap(&store, db, "lock_tasks", async |tx| {
             let known = tx.lock_tasks(vec![one(), id("evolink", "nobody")]).await.unwrap();
             assert!(known[&one()].watch.is_some());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use callboard::domain::clock::Timestamp;
 use callboard::domain::id::{CallbackId, DeliveryId, EventId, IntentId};
 use callboard::domain::task::Metadata;
-use callboard::domain::watch::{Plan, Watch};
+use callboard::domain::watch::{Plan, Saving, Watch};
 use callboard::store::{Intent, NewDelivery, NewIntent, NextAsk, SavedWatch, Store};
 
 use crate::app::{Database, Db, START, both};
@@ -89,7 +89,7 @@ both! {
         let watch = Watch::begin(&Plan::default(), true, None, None, START);
         let id = ("evolink".to_owned(), "task-1".to_owned());
         let mut tx = store.write().await.unwrap();
-        tx.save_watches(&[SavedWatch { id: &id, watch: &watch, look_at: None, intent_id: Some(made.id.as_str()) }]);
+        tx.save_watches(&[SavedWatch { id: &id, watch: &watch, look_at: None, intent_id: Some(made.id.as_str()), saving: Saving::All }]);
         tx.no_task(&made.id, 409, true).await.unwrap();
         tx.commit().await.unwrap();
         let after = kept(&store, &made.id).await;
@@ -109,7 +109,7 @@ both! {
         watch.ask_at = Some(START);
         let ids = ["task-1", "task-2"].map(|task| ("evolink".to_owned(), task.to_owned()));
         let mut tx = store.write().await.unwrap();
-        let saved = |id, intent_id| SavedWatch { id, watch: &watch, look_at: None, intent_id };
+        let saved = |id, intent_id| SavedWatch { id, watch: &watch, look_at: None, intent_id, saving: Saving::All };
         tx.save_watches(&[saved(&ids[0], Some(made.id.as_str())), saved(&ids[1], None)]);
         tx.commit().await.unwrap();
         let mut tx = store.write().await.unwrap();

@@ -7,7 +7,7 @@ use callboard::domain::clock::Timestamp;
 use callboard::domain::id::{EventId, PollId};
 use callboard::domain::source::Confirm;
 use callboard::domain::task::{Observation, Status};
-use callboard::domain::watch::{End, Plan, Watch};
+use callboard::domain::watch::{End, Plan, Saving, Watch};
 use callboard::store::{Asked, JudgedCallback, NewPoll, NextAsk, SavedWatch, Store, TaskId, Tx};
 
 use super::store::{callback, ended, later};
@@ -34,7 +34,7 @@ pub(crate) fn watch(vouched: bool, ask_at: Option<Timestamp>) -> Watch {
 pub(crate) fn save(tx: &mut Tx, watches: &[(TaskId, Watch)]) {
     let saved = watches.iter().map(|(id, watch)| {
         let intent_id = (id.1 == "relayed").then_some("int_1");
-        SavedWatch { id, watch, look_at: watch.look_at(&plan()), intent_id }
+        SavedWatch { id, watch, look_at: watch.look_at(&plan()), intent_id, saving: Saving::All }
     });
     tx.save_watches(&saved.collect::<Vec<_>>());
 }
@@ -148,6 +148,34 @@ both! {
         tx.end_watches(&[&id("evolink", "t"), &id("evolink", "nobody")]);
         tx.commit().await.unwrap();
         assert_eq!(locked(&store, "t").await, None);
+    }
+
+    async fn where_only_the_question_has_moved_the_rest_of_a_watch_is_left_alone(db: Db) {
+        let database = Database::fresh(db);
+        let store = database.store().await;
+        let (task, _) = ended("t", Status::Completed, START);
+        let (id, first) = (id("evolink", "t"), watch(true, Some(START)));
+        let question = |tx: &mut Tx, watch: &Watch| {
+            tx.save_watches(&[SavedWatch { id: &id, watch, look_at: None, intent_id: None, saving: Saving::Question }]);
+        };
+        let mut tx = store.write().await.unwrap();
+        tx.insert_tasks([task]);
+        save(&mut tx, &[(id.clone(), first.clone())]);
+        tx.commit().await.unwrap();
+        claim(&store, true, 1, START).await;
+        let leased = locked(&store, "t").await.unwrap();
+
+        // Something else came in while it is being asked about, and then the answer.
+        let other = Watch { asked_at: Some(START.into()), ..leased };
+        let answered = Watch { ask_at: Some(later(60)), asking: false, ..other.clone() };
+        for watch in [&other, &answered] {
+            let mut tx = store.write().await.unwrap();
+            question(&mut tx, watch);
+            assert_eq!(tx.next_look().await.unwrap(), first.overdue_at.map(Timestamp::from));
+            tx.commit().await.unwrap();
+            assert_eq!(locked(&store, "t").await.as_ref(), Some(watch));
+        }
+        assert_eq!(claim(&store, true, 1, later(60)).await, [asked("t")]);
     }
 
     async fn what_is_to_be_told_without_an_answer_is_found_the_longest_due_first(db: Db) {

@@ -38,6 +38,25 @@ fn the_first_question_is_when_the_task_should_have_ended() {
 }
 
 #[test]
+fn of_a_watch_is_written_what_has_changed() {
+    let before = Watch { vouched: true, ..begun(None, None) };
+    assert_eq!(before.saving(&before), Saving::Nothing);
+    let mut answered = before.clone();
+    answered.answered(Said::Status(Status::Processing), &plan(), End::Open, START.after(seconds(300)), 0.0);
+    assert_eq!(answered.saving(&before), Saving::Question);
+    let unknown = Watch { unknown_at: Some(START.into()), ..before.clone() };
+    assert_eq!(unknown.saving(&before), Saving::Question);
+
+    assert_eq!(answered.saving(&begun(None, None)), Saving::All, "it is another queue");
+    let told = Watch { overdue_at: None, overdue_told: true, ..before.clone() };
+    assert_eq!(told.saving(&before), Saving::All);
+    let mut claimed = before.clone();
+    claimed.hear(&Observation::new("t", Status::Failed), None, End::Open, START);
+    assert_eq!((claimed.saving(&before), before.saving(&claimed)), (Saving::All, Saving::All));
+    assert_eq!(claimed.saving(&claimed), Saving::All, "the settings say when a claim is looked at");
+}
+
+#[test]
 fn a_provider_that_never_calls_is_asked_as_the_main_way() {
     let mut source = crate::domain::source::Source {
         name: "s".into(),

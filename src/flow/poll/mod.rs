@@ -186,8 +186,8 @@ impl Poller {
         let named = |ours| askable.iter().filter(move |source| source.key.is_some() == ours).map(Askable::name);
         let (ours, clients): (Vec<&str>, Vec<&str>) = (named(true).collect(), named(false).collect());
         let mut tx = self.parts.store.read().await?;
-        let looks = tx.due_looks(now, LOOKS).await?;
         let next_look = tx.next_look().await?;
+        let looks = if next_look.is_some_and(|at| at <= now) { tx.due_looks(now, LOOKS).await? } else { Vec::new() };
         let mut next = tx.next_questions(&ours).await?;
         next.extend(tx.next_relayed(&clients).await?);
         tx.commit().await?;

@@ -1,6 +1,7 @@
 //! How long a task is asked for, and what is told when its end stays away.
 
 use super::*;
+use crate::domain::watch::Saving;
 use Status::{Completed, Failed, Pending, Processing};
 
 #[test]
@@ -100,6 +101,44 @@ fn a_task_that_the_provider_never_knew_is_asked_for_until_its_deadline() {
     assert_eq!(story.told, ["task.overdue"]);
     story.says(UNKNOWN);
     assert_eq!(story.asks_in(), None);
+}
+
+#[test]
+fn an_answer_that_brings_no_news_moves_the_next_question_and_leaves_the_task_as_it_is() {
+    let mut story = story(Confirm::Auto);
+    story.answers(Processing);
+    story.pass(5 * MINUTE);
+    story.answers(Processing);
+    let before = story.followed.clone().unwrap();
+    story.pass(MINUTE);
+    story.answers(Processing);
+    assert!(Arc::ptr_eq(&before.task, &story.followed.as_ref().unwrap().task));
+    assert_eq!((story.task().updated_at, story.asks_in()), (START, Some(60)));
+    assert_eq!(story.watch().unwrap().saving(&before.watch.unwrap()), Saving::Question);
+
+    let further = Observation { progress: Some(40), ..Observation::new("t", Processing) };
+    story.take(&further, &from(Via::Poll, Trust::SignedBody), false);
+    assert_eq!((story.task().progress, story.task().updated_at), (Some(40), story.now));
+}
+
+#[test]
+fn a_task_has_changed_when_something_of_it_has() {
+    let mut story = story(Confirm::Auto);
+    story.signs(Processing);
+    story.pass(MINUTE);
+    story.signs(Processing);
+    assert_eq!(story.task().updated_at, START);
+    let metadata = Metadata::from([("campaign".to_owned(), "spring".to_owned())]);
+    let named = Provenance { metadata, metadata_origin: MetadataOrigin::Url, ..from(Via::Callback, Trust::Unsigned) };
+    story.take(&saw(Completed, "https://example.com/a.mp4"), &named, false);
+    let named_at = story.now;
+    assert_eq!((story.task().status, story.task().updated_at), (Processing, named_at), "a claim brings its metadata");
+    story.pass(MINUTE);
+    story.answers(Completed);
+    let ended_at = story.now;
+    story.pass(MINUTE);
+    story.signs(Completed);
+    assert_eq!((story.task().status, story.task().updated_at), (Completed, ended_at));
 }
 
 #[test]
