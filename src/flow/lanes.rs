@@ -36,7 +36,7 @@ struct Line {
     lane: Lane,
     /// With the time at which it was claimed, the first to go first.
     ready: VecDeque<(Claimed, Timestamp)>,
-    /// So many may wait: as many as it took in time.
+    /// So many may wait.
     ahead: usize,
 }
 
@@ -111,13 +111,13 @@ impl Lanes {
     }
 
     /// What is given back as its turn does not come: of a destination that wants none now, and of a slow one, for which
-    /// less is taken then.
+    /// no more is taken than can be sent at once until it has shown what it can take.
     pub(super) fn give_back(&mut self, now: Timestamp) -> Vec<Claimed> {
         let mut back = Vec::new();
         for line in self.lines.values_mut() {
             let is_slow = line.ready.front().is_some_and(|(_, at)| now.since(*at) >= AHEAD_FOR);
             if is_slow {
-                line.ahead = line.ahead.saturating_sub(line.ready.len());
+                line.ahead = 0;
             }
             if is_slow || line.lane.is_shut(now) {
                 back.extend(line.ready.drain(..).map(|(claimed, _)| claimed));

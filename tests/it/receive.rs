@@ -380,7 +380,8 @@ both! {
             assert_eq!(other.body["event_id"], first.body["event_id"]);
         }
         assert_eq!(rows(&app).await, [2, 1, 1, 1]);
-        assert_eq!(app.database.number("SELECT repeats FROM callbacks WHERE outcome = 'duplicate'").await, 198);
+        let repeated = app.get("/api/v1/callbacks?outcome=duplicate").await.expect(200);
+        assert_eq!(repeated.items()[0]["repeats"], json!(198));
         app.tick_all().await;
         assert_eq!(sink.count(), 1);
     }

@@ -37,7 +37,7 @@ pub(crate) fn later(seconds: u64) -> Timestamp {
 
 pub(crate) fn content(fingerprint: &[u8], body: &'static [u8]) -> Arc<Content> {
     let content = Content::new("a=1".into(), "[]".into(), Bytes::from_static(body), Some("192.0.2.1".into()));
-    Arc::new(Content { fingerprint: fingerprint.to_vec(), ..content })
+    Arc::new(Content { fingerprint: callboard::domain::callback::fingerprint("", fingerprint), ..content })
 }
 
 pub(crate) fn callback(task_id: &str, outcome: CallbackOutcome, at: Timestamp) -> NewCallback {
