@@ -154,3 +154,93 @@ pub(super) fn limits(roster: &Roster, name: &str) -> Option<Limits> {
         None => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::delivery::Report;
+
+    const START: Timestamp = Timestamp(1_775_001_600_000);
+
+    fn line(ahead: usize) -> Lanes {
+        let lane = Lane::new(Limits { rate: None, concurrency: 2 });
+        let line = Line { lane, ready: VecDeque::new(), ahead };
+        Lanes { lines: HashMap::from([("a".to_owned(), line)]), ahead_max: 4 }
+    }
+
+    fn claimed(id: usize) -> Claimed {
+        Claimed {
+            id: id.to_string(),
+            destination: "a".to_owned(),
+            lease: 1,
+            failures: 0,
+            attempts: 0,
+            replay_id: None,
+            url: None,
+            parts_done: Vec::new(),
+            superseded: false,
+            event_id: String::new(),
+            event_type: String::new(),
+            event_at: START,
+            event_body: String::new(),
+            forwarded: None,
+        }
+    }
+
+    fn put(lanes: &mut Lanes, many: usize) {
+        let ready = (0..many).map(|id| (claimed(id), START));
+        lanes.lines.get_mut("a").unwrap().ready.extend(ready);
+    }
+
+    fn ended(outcome: Outcome) -> Finished {
+        Finished { claimed: claimed(0), report: Report::of(outcome), started_at: START, duration: Duration::ZERO }
+    }
+
+    fn offer(lanes: &Lanes) -> Room {
+        let line = &lanes.lines["a"];
+        line.offer(line.lane.free(START))
+    }
+
+    #[test]
+    fn more_is_taken_than_can_be_sent_and_goes_in_its_order() {
+        let mut lanes = line(4);
+        assert_eq!(offer(&lanes), Room::For(6));
+        put(&mut lanes, 5);
+        assert_eq!(offer(&lanes), Room::For(1));
+        let sent: Vec<_> = std::iter::from_fn(|| lanes.next("a", START)).map(|claimed| claimed.id).collect();
+        assert_eq!(sent, ["0", "1"]);
+        assert_eq!((offer(&lanes), lanes.waiting()), (Room::For(1), vec!["a".to_owned()]));
+        lanes.ended(&ended(Outcome::Delivered));
+        assert_eq!(lanes.next("a", START).map(|claimed| claimed.id), Some("2".to_owned()));
+    }
+
+    #[test]
+    fn what_waited_too_long_is_given_back_and_less_is_taken_from_then_on() {
+        let mut lanes = line(4);
+        put(&mut lanes, 5);
+        while lanes.next("a", START).is_some() {}
+        let later = START.after(AHEAD_FOR);
+        assert!(lanes.give_back(START.after(AHEAD_FOR - Duration::from_millis(1))).is_empty());
+        assert_eq!(lanes.give_back(later).len(), 3);
+        assert_eq!(offer(&lanes), Room::None);
+        lanes.ended(&ended(Outcome::Delivered));
+        assert_eq!(offer(&lanes), Room::For(2), "it has shown that it takes one more");
+    }
+
+    #[test]
+    fn of_a_destination_that_wants_none_everything_is_given_back() {
+        let mut lanes = line(4);
+        put(&mut lanes, 3);
+        lanes.lines.get_mut("a").unwrap().lane.set_state(true, None);
+        assert!(lanes.next("a", START).is_none());
+        assert!(lanes.places(&HashSet::new(), START).is_empty());
+        assert_eq!(lanes.give_back(START).len(), 3);
+    }
+
+    #[test]
+    fn there_is_no_place_past_a_queue_that_has_something() {
+        let lanes = line(4);
+        assert_eq!(lanes.places(&HashSet::new(), START), [("a".to_owned(), 6)]);
+        assert!(lanes.places(&HashSet::from(["a".to_owned()]), START).is_empty());
+    }
+}

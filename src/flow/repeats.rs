@@ -151,3 +151,54 @@ fn is_final(entry: &Entry, receipt: &Receipt) -> bool {
         && !receipt.tasks.is_empty()
         && receipt.tasks.iter().all(|folded| folded.is_final)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::CallbackId;
+    use crate::flow::fold::Folded;
+
+    const START: Timestamp = Timestamp(1_775_001_600_000);
+
+    fn print(number: usize) -> Fingerprint {
+        let mut print = [0; 32];
+        print[..8].copy_from_slice(&number.to_be_bytes());
+        print
+    }
+
+    fn remembered() -> Remembered {
+        let task = Folded {
+            task_id: "t".into(),
+            outcome: CallbackOutcome::Duplicate,
+            event_id: None,
+            detail: None,
+            is_first: false,
+            is_final: true,
+        };
+        let receipt = Receipt {
+            callback_id: Some(CallbackId::new(START)),
+            outcome: CallbackOutcome::Duplicate,
+            tasks: vec![task],
+            quarantined_task: None,
+            detail: None,
+        };
+        Remembered { source: "evolink".into(), trust: Trust::Unsigned, roster: Weak::new(), receipt, at: START }
+    }
+
+    #[test]
+    fn it_is_bounded_and_keeps_what_came_last() {
+        let mut state = State::default();
+        for number in 0..3 * REMEMBERED {
+            state.remember(print(number), remembered());
+        }
+        assert_eq!((state.young.len(), state.old.len()), (REMEMBERED, REMEMBERED));
+        assert!(!state.old.contains_key(&print(0)) && state.old.contains_key(&print(REMEMBERED)));
+        assert!(state.young.contains_key(&print(3 * REMEMBERED - 1)));
+    }
+
+    #[test]
+    fn it_forgets_before_what_is_kept_is_removed() {
+        assert_eq!(Repeats::new(None).remembered_for, FOR);
+        assert_eq!(Repeats::new(Some(Duration::from_secs(10))).remembered_for, Duration::from_secs(5));
+    }
+}
