@@ -185,14 +185,35 @@ fn line(values: &[f64], decimals: usize) -> String {
     values.iter().map(|value| format!("{value:>8.decimals$}")).collect()
 }
 
-/// Asks for a while with nothing else to do; gives how many tasks a second, and the memory that it added.
-async fn ask(poller: Poller, asked: &AtomicU64) -> (f64, f64) {
+/// What asking costs with nothing else to do.
+struct Asking {
+    /// Tasks that are asked for a second.
+    per_second: f64,
+    /// Memory that it added.
+    kib: f64,
+    /// How many cores this process used for it, the provider with it, but no server of a database.
+    cores: f64,
+}
+
+/// Asks for a while with nothing else to do.
+async fn ask(poller: Poller, asked: &AtomicU64) -> Asking {
     let (memory, before, begun) = (resident_kib(), asked.load(Ordering::Relaxed), Instant::now());
+    let worked = worked_seconds();
     let asking = tokio::spawn(poller.run());
     tokio::time::sleep(TIME).await;
-    let per_second = (asked.load(Ordering::Relaxed) - before) as f64 / begun.elapsed().as_secs_f64();
+    let seconds = begun.elapsed().as_secs_f64();
+    let per_second = (asked.load(Ordering::Relaxed) - before) as f64 / seconds;
+    let cores = (worked_seconds() - worked) / seconds;
     asking.abort();
-    (per_second, resident_kib() - memory)
+    Asking { per_second, kib: resident_kib() - memory, cores }
+}
+
+/// How long this process has used a core, in hundredths of a second (`proc_pid_stat(5)`: `utime` and `stime`).
+fn worked_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let (_, behind_name) = stat.rsplit_once(')').unwrap_or_default();
+    let ticks = behind_name.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// Runs it on one database, at this pace of each source, else at the adapters' own.
@@ -205,7 +226,7 @@ pub(crate) async fn run(name: &str, database: &str, directory: &Path, pace: Opti
     let store = app.services.store.clone();
     seed(&store, &app, SystemClock.now()).await;
     tokio::spawn(app.serve());
-    let (per_second, added) = ask(first, &asked).await;
+    let asking = ask(first, &asked).await;
     let (mut alone, mut beside) = (vec![posts.ingest().await], Vec::new());
     for poller in pollers {
         beside.push(posts.ingest_beside(poller).await);
@@ -215,8 +236,14 @@ pub(crate) async fn run(name: &str, database: &str, directory: &Path, pace: Opti
     let pace = pace.unwrap_or("the adapters' own pace");
     println!("{name}: {TASKS} unfinished tasks over {} sources, {pace}", SOURCES.len());
     println!("  due a second, each once a minute     {:>8.0}", TASKS as f64 / 60.0);
-    println!("  asked for a second                   {per_second:>8.0}");
-    println!("  memory added, bytes a task           {:>8.1}", added * 1024.0 / TASKS as f64);
+    println!("  asked for a second                   {:>8.0}", asking.per_second);
+    println!("  memory added, bytes a task           {:>8.1}", asking.kib * 1024.0 / TASKS as f64);
+    let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
+    println!(
+        "  cores used by the asking alone       {:>8.2}  leaving {:.2} of {cores}",
+        asking.cores,
+        1.0 - asking.cores / cores
+    );
     println!("  posts/s taken in, nobody asked       {}", line(&alone, 0));
     println!("  posts/s taken in beside the asking   {}", line(&beside, 0));
     println!("  of those around it                   {}  median {:.2}", line(&ratios, 2), median(&ratios));

@@ -153,7 +153,11 @@ impl Desk {
         let mut ids = Vec::new();
         for (name, order) in std::mem::take(&mut orders.each) {
             match order {
-                Order::Hold(reason) => tx.hold(&name, &reason).await?,
+                Order::Hold(reason) => {
+                    if tx.hold(&name, &reason).await? {
+                        orders.next = Some(now);
+                    }
+                }
                 Order::Release => tx.release(&name, now).await?,
                 Order::Claim(many) => {
                     let claimed = tx.claim(&name, many, now, &lease).await?;

@@ -15,6 +15,9 @@ use crate::domain::safe::Safe;
 use crate::domain::secret::Secret;
 use crate::domain::trouble::Trouble;
 
+/// So many deliveries are held or released in one transaction: nobody waits for more.
+const AT_ONCE: i64 = 1000;
+
 /// How a destination is faring. One without a row is well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DestinationState {
@@ -239,22 +242,24 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// Holds what is pending for a destination and not in anybody's hand, if that is disabled still.
+    /// Holds what is pending for a destination and not in anybody's hand, a thousand of it, if that is disabled still.
+    /// Gives whether there may be more.
     ///
     /// # Errors
     /// As the database gives them.
-    pub async fn hold(&mut self, name: &str, reason: &str) -> Result<()> {
-        // What another instance is claiming at this moment is held at the next look, not waited for.
+    pub async fn hold(&mut self, name: &str, reason: &str) -> Result<bool> {
+        // What another instance is claiming at this moment is held at the next look, not waited for. As with claims, what
+        // is chosen is locked, and its conditions are not said again.
         let sql = format!(
             "WITH chosen AS MATERIALIZED (
-                 SELECT id FROM deliveries WHERE destination = $1 AND status = 'pending' AND lease_until IS NULL {})
+                 SELECT id FROM deliveries WHERE destination = $1 AND status = 'pending' AND lease_until IS NULL
+                 ORDER BY due_at LIMIT $3 {})
              UPDATE deliveries SET status = 'held', due_at = NULL, reason = $2
-             WHERE id IN (SELECT id FROM chosen) AND status = 'pending' AND lease_until IS NULL AND EXISTS
+             WHERE id IN (SELECT id FROM chosen) AND EXISTS
                  (SELECT 1 FROM destination_states WHERE name = $1 AND disabled_at IS NOT NULL)",
             self.lock_clause()
         );
-        self.execute(sql, values![name, reason]).await?;
-        Ok(())
+        Ok(self.execute(sql, values![name, reason, AT_ONCE]).await? == AT_ONCE.unsigned_abs())
     }
 
     /// Enables a destination; what was held for it is sent, or dropped as dead. Gives how many those are: beyond the
@@ -306,14 +311,14 @@ impl Tx {
     pub async fn release(&mut self, name: &str, now: Timestamp) -> Result<()> {
         let sql = format!(
             "WITH chosen AS MATERIALIZED (
-                 SELECT id FROM deliveries WHERE destination = $1 AND status = 'held' ORDER BY id LIMIT 1000 {})
+                 SELECT id FROM deliveries WHERE destination = $1 AND status = 'held' ORDER BY id LIMIT $3 {})
              UPDATE deliveries SET status = 'pending', due_at = $2, reason = NULL
-             WHERE id IN (SELECT id FROM chosen) AND status = 'held'
+             WHERE id IN (SELECT id FROM chosen)
                  AND NOT EXISTS (SELECT 1 FROM destination_states WHERE name = $1 AND disabled_at IS NOT NULL)
                  AND NOT EXISTS (SELECT 1 FROM sweeps WHERE name = $1 AND kind IN ('destination', 'held'))",
             self.lock_clause()
         );
-        self.execute(sql, values![name, now]).await?;
+        self.execute(sql, values![name, now, AT_ONCE]).await?;
         Ok(())
     }
 

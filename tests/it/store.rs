@@ -393,6 +393,19 @@ both! {
         tx.commit().await.unwrap();
     }
 
+    async fn what_waits_for_a_disabled_destination_is_held_a_thousand_at_once(db: Db) {
+        let database = Database::fresh(db);
+        let store = database.store().await;
+        let event = told(&store, "t", &["a"]).await;
+        let mut tx = store.write().await.unwrap();
+        tx.insert_deliveries((0..1200).map(|_| delivery(&event, "a", Some(ReplayId::new(START)))), START);
+        tx.disable("a", "answered 410", later(1)).await.unwrap();
+        assert_eq!(tx.held_count("a", 5000).await.unwrap(), 1000);
+        assert!(!tx.hold("a", "answered 410").await.unwrap(), "there is no more");
+        assert_eq!(tx.held_count("a", 5000).await.unwrap(), 1201);
+        assert!(tx.backlog().await.unwrap().is_empty());
+    }
+
     async fn what_is_made_at_run_time_is_there_and_counted(db: Db) {
         let database = Database::fresh(db);
         let store = database.store().await;
