@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix_web::web::Data;
 use actix_web::{App as Actix, HttpServer};
 use anyhow::{Context, anyhow};
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::channels::{House, Mailer};
@@ -161,17 +162,7 @@ impl App {
             clock: Arc::clone(&clock),
             life: life.clone(),
         };
-        let asking = poll::Parts {
-            store: store.clone(),
-            roster: Arc::clone(&roster),
-            recorder: recorder.clone(),
-            egress: operators,
-            seal,
-            clock: Arc::clone(&clock),
-            owner: parts.owner.clone(),
-            wake: Arc::clone(&wakes.questions),
-            life: life.clone(),
-        };
+        let asking = asking(&parts, &recorder, operators, seal, &wakes.questions);
         let streams = Listeners::new(store.clone(), Arc::clone(&clock), wakes.events.clone(), life.soft().clone());
         let replaying = replaying(&parts);
         let services = Services {
@@ -301,6 +292,27 @@ impl App {
             "stopped; what was not sent yet is in the database"
         );
         served.context("the HTTP server failed")
+    }
+}
+
+/// What asks the providers.
+fn asking(
+    parts: &Parts,
+    recorder: &Recorder,
+    egress: Egress,
+    seal: Option<Arc<Seal>>,
+    wake: &Arc<Notify>,
+) -> poll::Parts {
+    poll::Parts {
+        store: parts.store.clone(),
+        roster: Arc::clone(&parts.roster),
+        recorder: recorder.clone(),
+        egress,
+        seal,
+        clock: Arc::clone(&parts.clock),
+        owner: parts.owner.clone(),
+        wake: Arc::clone(wake),
+        life: parts.life.clone(),
     }
 }
 

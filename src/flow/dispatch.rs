@@ -254,15 +254,13 @@ impl Dispatcher {
         let (roster, now) = (self.parts.roster.now(), self.parts.clock.now());
         let Some(mut desk) = self.desk.take() else { return Ok(()) };
         desk.take(std::mem::take(&mut self.finished), Vec::new());
-        let written = if desk.has_something() {
-            let (desk, look) = transact(&self.parts, desk, &roster, now, None).await;
+        if !desk.has_something() {
             self.desk = Some(desk);
-            look.map(drop)
-        } else {
-            self.desk = Some(desk);
-            Ok(())
-        };
-        written
+            return Ok(());
+        }
+        let (desk, look) = transact(&self.parts, desk, &roster, now, None).await;
+        self.desk = Some(desk);
+        look.map(drop)
     }
 
     /// Sends what waits for a destination, as far as there is room.

@@ -127,7 +127,9 @@ impl Scene {
     fn entries(&self, batch: usize) -> Vec<Entry> {
         let entry = |number| {
             let content = Content::new(String::new(), "[]".into(), body(number), Some("127.0.0.1".into()));
-            let arrival = Arrival { content: Arc::new(content), note: None, intent_id: None, was_forwarded: false };
+            let print = content.fingerprint;
+            let content = Arc::new(content);
+            let arrival = Arrival { content, note: None, intent_id: None, print, was_forwarded: false };
             let from = Provenance {
                 via: Via::Callback,
                 trust: Trust::Unsigned,

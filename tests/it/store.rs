@@ -112,7 +112,7 @@ fn settled(delivery_id: &str, lease: i64, settlement: Settlement) -> Settled {
 }
 
 /// Writes an event of a task of its own, and what else is asked for; gives the event.
-async fn told(store: &Store, task_id: &str, destinations: &[&str]) -> Event {
+pub(crate) async fn told(store: &Store, task_id: &str, destinations: &[&str]) -> Event {
     let (_, event) = ended(task_id, Status::Completed, START);
     let mut tx = store.write().await.unwrap();
     tx.insert_events([event.clone()]);
@@ -391,19 +391,6 @@ both! {
         assert_eq!(tx.enable("a", false, later(7)).await.unwrap(), 1);
         assert_eq!(tx.delivery(&Scope::All, &in_hand[0]).await.unwrap().unwrap().status, DeliveryStatus::Pending);
         tx.commit().await.unwrap();
-    }
-
-    async fn what_waits_for_a_disabled_destination_is_held_a_thousand_at_once(db: Db) {
-        let database = Database::fresh(db);
-        let store = database.store().await;
-        let event = told(&store, "t", &["a"]).await;
-        let mut tx = store.write().await.unwrap();
-        tx.insert_deliveries((0..1200).map(|_| delivery(&event, "a", Some(ReplayId::new(START)))), START);
-        tx.disable("a", "answered 410", later(1)).await.unwrap();
-        assert_eq!(tx.held_count("a", 5000).await.unwrap(), 1000);
-        assert!(!tx.hold("a", "answered 410").await.unwrap(), "there is no more");
-        assert_eq!(tx.held_count("a", 5000).await.unwrap(), 1201);
-        assert!(tx.backlog().await.unwrap().is_empty());
     }
 
     async fn what_is_made_at_run_time_is_there_and_counted(db: Db) {

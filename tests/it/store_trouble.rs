@@ -1,13 +1,32 @@
 //! What is written of the trouble of destinations and sources, so that of several instances one tells it.
 
+use std::collections::HashSet;
+
+use callboard::domain::id::ReplayId;
 use callboard::domain::silence::Ailment;
 use callboard::domain::trouble::Trouble;
 use callboard::store::SourceTrouble;
 
-use super::store::later;
-use crate::app::{Database, Db, both};
+use super::store::{delivery, later, told};
+use crate::app::{Database, Db, START, both};
 
 both! {
+    async fn what_waits_for_a_disabled_destination_is_held_a_thousand_at_once(db: Db) {
+        let database = Database::fresh(db);
+        let store = database.store().await;
+        let event = told(&store, "t", &["a"]).await;
+        let mut tx = store.write().await.unwrap();
+        tx.insert_deliveries((0..1200).map(|_| delivery(&event, "a", Some(ReplayId::new(START)))), START);
+        let names = HashSet::from(["a", "b"]);
+        assert!(tx.disabled(&names).await.unwrap().is_empty());
+        tx.disable("a", "answered 410", later(1)).await.unwrap();
+        assert_eq!(tx.disabled(&names).await.unwrap(), ["a".to_owned()].into());
+        assert_eq!(tx.held_count("a", 5000).await.unwrap(), 1000);
+        assert!(!tx.hold("a", "answered 410").await.unwrap(), "there is no more");
+        assert_eq!(tx.held_count("a", 5000).await.unwrap(), 1201);
+        assert!(tx.backlog().await.unwrap().is_empty());
+    }
+
     async fn the_state_of_a_destination_is_locked_where_it_matters(db: Db) {
         let database = Database::fresh(db);
         let store = database.store().await;
