@@ -308,6 +308,9 @@ impl Tx {
     /// As the database gives them.
     pub async fn deliveries(&mut self, scope: &Scope, filter: &DeliveryFilter) -> Result<Page<DeliveryRow>> {
         let mut listing = Listing::of("deliveries", "id").beside(WITH_TYPE).between(None, filter.before.clone());
+        if filter.status == Some(DeliveryStatus::Dead) && filter.event_id.is_none() {
+            listing = listing.whole(OF_DEAD, "{}");
+        }
         let by_status = match filter.status {
             Some(status) if filter.event_id.is_none() => self.walked_by(status).await?,
             _ => None,
@@ -375,6 +378,9 @@ impl Tx {
 /// The rows of a page, with the type of what each tells.
 const WITH_TYPE: &str =
     "SELECT listed.*, e.type AS event_type FROM {} AS listed JOIN events e ON e.id = listed.event_id";
+/// The columns of those that are dead, as their index has them.
+const OF_DEAD: &str = "id, event_id, destination, replay_id, url, 'dead' AS status, CAST(NULL AS BIGINT) AS due_at, attempts, \
+    reason, created_at, finished_at";
 /// What is handed on to clients is no delivery of an event.
 const NO_FORWARD: &str = "substr(destination, 1, 9) <> '@forward:'";
 

@@ -152,7 +152,7 @@ const SQLITE: &[Script] = &[
     (7, "notices", include_str!("../../migrations/sqlite/0007_notices.sql")),
     (8, "lighter", include_str!("../../migrations/sqlite/0008_lighter.sql")),
     (9, "sessions", include_str!("../../migrations/sqlite/0009_sessions.sql")),
-    (10, "attempts", include_str!("../../migrations/sqlite/0010_attempts.sql")),
+    (10, "lighter again", include_str!("../../migrations/sqlite/0010_lighter_again.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
@@ -164,7 +164,7 @@ const POSTGRES: &[Script] = &[
     (7, "notices", include_str!("../../migrations/postgres/0007_notices.sql")),
     (8, "lighter", include_str!("../../migrations/postgres/0008_lighter.sql")),
     (9, "sessions", include_str!("../../migrations/postgres/0009_sessions.sql")),
-    (10, "attempts", include_str!("../../migrations/postgres/0010_attempts.sql")),
+    (10, "lighter again", include_str!("../../migrations/postgres/0010_lighter_again.sql")),
 ];
 
 fn migrator(scripts: &[Script]) -> Migrator {
