@@ -295,6 +295,14 @@ impl Task {
         self.status.is_terminal() && began.is_some_and(|(one, other)| one.0.abs_diff(other.0) >= ANOTHER_MILLIS)
     }
 
+    /// Whether the end that this speaks of is told. It stays told, so that whoever says the same again, as trusted as this,
+    /// repeats that event and changes nothing.
+    pub fn has_told(&self, seen: &Observation) -> bool {
+        let is_its_end = self.status.is_terminal() && self.status == seen.status;
+        // What is certain is folded even into another job's end, but only the first time.
+        is_its_end && self.terminal_event.is_some() && !self.is_another(seen)
+    }
+
     fn judge(&self, claimed: Status, trust: Trust) -> Verdict {
         if claimed == self.status {
             Verdict::Duplicate

@@ -10,7 +10,7 @@ use super::dispatch::{LOOK_AT_LEAST_EVERY, Parts, lease_for};
 use super::finished::{Finished, settled, tell};
 use super::forward::is_url_lane;
 use super::lane::{Lane, Room};
-use super::lanes::{Offers, limits};
+use super::lanes::{Offers, Written, limits};
 use super::roster::Roster;
 use super::sweep::is_swept;
 use super::trouble::{self, Made, Tally};
@@ -40,6 +40,8 @@ pub(super) struct Look {
     pub(super) next: Option<Timestamp>,
     /// Destinations with more in the queue than could be taken.
     pub(super) behind: HashSet<String>,
+    /// What has ended is settled, of so many of which destination.
+    pub(super) written: Written,
     settled: Vec<Settled>,
     made: Vec<Made>,
 }
@@ -107,6 +109,9 @@ impl Desk {
         let (settled, made) = self.write_down(&mut tx, roster, now).await?;
         tx.return_leases(&self.returned, now);
         let mut look = Look { settled, made, ..Look::default() };
+        for ended in &self.finished {
+            *look.written.entry(ended.claimed.destination.clone()).or_default() += 1;
+        }
         if let Some(offers) = offers {
             let mut orders = self.orders(&mut tx, roster, now, &offers).await?;
             let ids = self.carry_out(&mut tx, &mut orders, now).await?;

@@ -16,7 +16,7 @@ use super::desk::{Desk, Look};
 use super::finished::Finished;
 use super::forward;
 use super::fresh::{Fresh, Handed};
-use super::lanes::{Lanes, Offers};
+use super::lanes::{Lanes, Offers, Written};
 use super::notice::Notices;
 use super::roster::{LiveRoster, Roster};
 use super::sweep::sweep;
@@ -75,6 +75,8 @@ pub struct Dispatcher {
     finished: Vec<Finished>,
     in_flight: usize,
     done: (mpsc::UnboundedSender<Finished>, mpsc::UnboundedReceiver<Finished>),
+    /// From looks, as soon as they have written what had ended.
+    written: (mpsc::UnboundedSender<Written>, mpsc::UnboundedReceiver<Written>),
 }
 
 /// A look that is under way; the desk is with it.
@@ -94,7 +96,8 @@ impl Dispatcher {
         let parts = Arc::new(parts);
         let desk = Some(Desk::new(Arc::clone(&parts)));
         let (lanes, finished) = (Lanes::default(), Vec::new());
-        Self { parts, desk, lanes, finished, in_flight: 0, done: mpsc::unbounded_channel() }
+        let (done, written) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        Self { parts, desk, lanes, finished, in_flight: 0, done, written }
     }
 
     /// What the process that was here before had in hand is due at once: on SQLite all that is leased,
@@ -134,6 +137,7 @@ impl Dispatcher {
                     wanted = true;
                 }
                 Some(handed) = handed.recv() => self.take(handed),
+                Some(written) = self.written.1.recv() => self.wrote(&written),
                 looked = end_of(&mut looking) => {
                     looking = None;
                     due = tokio::time::Instant::now() + self.learn(looked);
@@ -199,6 +203,20 @@ impl Dispatcher {
         self.finished.push(ended);
     }
 
+    fn wrote(&mut self, written: &Written) {
+        self.lanes.written(written);
+        let roster = self.parts.roster.now();
+        for destination in written.keys() {
+            self.send_to(destination, &roster);
+        }
+    }
+
+    fn note_written(&mut self) {
+        while let Ok(written) = self.written.1.try_recv() {
+            self.lanes.written(&written);
+        }
+    }
+
     fn take(&mut self, handed: Handed) {
         let (roster, now) = (self.parts.roster.now(), self.parts.clock.now());
         let destination = handed.claimed.destination.clone();
@@ -213,9 +231,10 @@ impl Dispatcher {
         let (roster, now) = (self.parts.roster.now(), self.parts.clock.now());
         let mut desk = self.desk.take().unwrap_or_else(|| Desk::new(Arc::clone(&parts)));
         desk.take(std::mem::take(&mut self.finished), self.lanes.give_back(now));
-        let offers = self.lanes.offers(&roster, now);
+        let (offers, wrote) = (self.lanes.offers(&roster, now), self.written.0.clone());
         Box::pin(async move {
-            let (desk, look) = look(&parts, desk, &roster, now, offers, hinted).await;
+            let asked = Asked { roster: &roster, now, offers: Some(offers), wrote: &wrote };
+            let (desk, look) = look(&parts, desk, asked, hinted).await;
             Looked { desk, look, roster, at: now }
         })
     }
@@ -236,6 +255,7 @@ impl Dispatcher {
 
     fn take_in(&mut self, looked: Looked) -> Result<Option<Timestamp>> {
         let Looked { desk, look, roster, at } = looked;
+        self.note_written();
         let desk = self.desk.insert(desk);
         self.lanes.learn(&desk.states);
         let Look { claimed, next, behind, .. } = look?;
@@ -258,8 +278,10 @@ impl Dispatcher {
             self.desk = Some(desk);
             return Ok(());
         }
-        let (desk, look) = transact(&self.parts, desk, &roster, now, None).await;
+        let asked = Asked { roster: &roster, now, offers: None, wrote: &self.written.0 };
+        let (desk, look) = transact(&self.parts, desk, asked).await;
         self.desk = Some(desk);
+        self.note_written();
         look.map(drop)
     }
 
@@ -300,27 +322,31 @@ async fn end_of(looking: &mut Option<Looking>) -> Looked {
     }
 }
 
-/// One look at the queue. Without a hint, and with nothing to write, it is first looked whether there is something.
-async fn look(
-    parts: &Arc<Parts>,
-    mut desk: Desk,
-    roster: &Arc<Roster>,
+/// What a look is about.
+struct Asked<'a> {
+    roster: &'a Arc<Roster>,
     now: Timestamp,
-    offers: Offers,
-    hinted: bool,
-) -> (Desk, Result<Look>) {
-    let swept = match sweep_some(parts, roster, now).await {
+    /// How much may be taken; `None` where nothing is.
+    offers: Option<Offers>,
+    /// Told what is written as soon as it is committed: it outlives this process then.
+    wrote: &'a mpsc::UnboundedSender<Written>,
+}
+
+/// One look at the queue. Without a hint, and with nothing to write, it is first looked whether there is something.
+async fn look(parts: &Arc<Parts>, mut desk: Desk, asked: Asked<'_>, hinted: bool) -> (Desk, Result<Look>) {
+    let now = asked.now;
+    let swept = match sweep_some(parts, asked.roster, now).await {
         Ok(swept) => swept,
         Err(error) => return (desk, Err(error)),
     };
     if !hinted && !desk.has_something() {
-        match glance(parts, &mut desk, roster, now, &offers).await {
+        match glance(parts, &mut desk, &asked).await {
             Ok(None) => {}
             Ok(Some(look)) => return (desk, Ok(look.soon(swept.then_some(now)))),
             Err(error) => return (desk, Err(error)),
         }
     }
-    let (desk, look) = transact(parts, desk, roster, now, Some(offers)).await;
+    let (desk, look) = transact(parts, desk, asked).await;
     (desk, look.map(|look| look.soon(swept.then_some(now))))
 }
 
@@ -329,32 +355,22 @@ async fn sweep_some(parts: &Parts, roster: &Roster, now: Timestamp) -> Result<bo
 }
 
 /// Looks without writing; gives nothing where there is something to be written.
-async fn glance(
-    parts: &Parts,
-    desk: &mut Desk,
-    roster: &Roster,
-    now: Timestamp,
-    offers: &Offers,
-) -> Result<Option<Look>> {
+async fn glance(parts: &Parts, desk: &mut Desk, asked: &Asked<'_>) -> Result<Option<Look>> {
+    let Some(offers) = &asked.offers else { return Ok(None) };
     let mut tx = parts.store.read().await?;
-    let orders = desk.orders(&mut tx, roster, now, offers).await?;
+    let orders = desk.orders(&mut tx, asked.roster, asked.now, offers).await?;
     tx.commit().await?;
     Ok(orders.nothing_to_do())
 }
 
 /// One transaction of the desk; what it gives is durable.
-async fn transact(
-    parts: &Arc<Parts>,
-    desk: Desk,
-    roster: &Arc<Roster>,
-    now: Timestamp,
-    offers: Option<Offers>,
-) -> (Desk, Result<Look>) {
+async fn transact(parts: &Arc<Parts>, mut desk: Desk, asked: Asked<'_>) -> (Desk, Result<Look>) {
+    let Asked { roster, now, offers, wrote } = asked;
     let reserved = match parts.store.reserve().await {
         Ok(reserved) => reserved,
         Err(error) => return (desk, Err(error)),
     };
-    let (roster, mut desk) = (Arc::clone(roster), desk);
+    let roster = Arc::clone(roster);
     let work = move |tx| async move {
         let looked = desk.look(tx, &roster, now, offers).await;
         (desk, looked)
@@ -366,6 +382,8 @@ async fn transact(
     };
     let told = async {
         let (mut look, handed) = looked?;
+        // Who asked for it may be gone, and the process with it.
+        let _ = wrote.send(std::mem::take(&mut look.written));
         handed.synced().await?;
         desk.tell(&mut look);
         Ok(look)

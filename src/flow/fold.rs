@@ -13,7 +13,7 @@ use crate::domain::event::{Event, EventType};
 use crate::domain::follow::{Followed, Turn};
 use crate::domain::id::{DeliveryId, EventId, PollId};
 use crate::domain::rollup::{Day, RollupKey};
-use crate::domain::task::{Observation, Status, Task};
+use crate::domain::task::{Observation, Task};
 use crate::domain::watch::{Claim, LastPoll, Plan, Said, Saving, Watch};
 use crate::providers::api::Told;
 use crate::store::{ChangedTask, Intent, JudgedCallback, NewDelivery, NewPoll, SavedWatch, TaskId};
@@ -31,7 +31,7 @@ pub struct Folded {
     pub detail: Option<&'static str>,
     /// Whether it is the first that was heard of the task.
     pub is_first: bool,
-    /// Whether it repeats an end that is told: whatever comes, the very same is a duplicate of that event again.
+    /// Whether the end that it speaks of is told: the very same again can then only be a duplicate of that event.
     pub is_final: bool,
 }
 
@@ -134,13 +134,13 @@ impl Fold {
             standing.map_or_else(|| context.clone(), |standing| standing.over(context.clone()))
         };
         if self.known.contains_key(&id) {
-            let folded = self.take_known(entry, &seen.task_id, Some(seen.status), |followed, now| {
+            let folded = self.take_known(entry, &seen.task_id, Some(seen), |followed, now| {
                 if let Some(standing) = standing {
                     followed.intent_id.get_or_insert_with(|| standing.intent_id.clone());
                 }
                 followed.observe(seen, &context(now))
             });
-            return folded.unwrap_or_else(|| folded_of(&draft.followed.task, &draft.turn, seen.status, None));
+            return folded.unwrap_or_else(|| folded_of(&draft.followed.task, &draft.turn, Some(seen), None));
         }
         let over = standing.map(|standing| {
             let mut draft = entry.draft(seen, &context(self.now));
@@ -149,7 +149,7 @@ impl Fold {
         });
         let draft = over.as_ref().unwrap_or(draft);
         let made = draft.event.as_ref().map(|(event, _)| event.id.clone());
-        let folded = Folded { is_first: true, ..folded_of(&draft.followed.task, &draft.turn, seen.status, made) };
+        let folded = Folded { is_first: true, ..folded_of(&draft.followed.task, &draft.turn, Some(seen), made) };
         self.known.insert(id, Known::made(draft.followed.clone(), entry.plan));
         if let Some((event, audience)) = &draft.event {
             note_duration(entry, &draft.followed.task, event);
@@ -171,7 +171,7 @@ impl Fold {
         &mut self,
         entry: &Entry,
         task_id: &str,
-        status: Option<Status>,
+        seen: Option<&Observation>,
         turn: impl FnOnce(&mut Followed, Timestamp) -> Turn,
     ) -> Option<Folded> {
         let id = (entry.source.clone(), task_id.to_owned());
@@ -185,7 +185,7 @@ impl Fold {
         if let Some((event, _)) = &event {
             note_duration(entry, &followed.task, event);
         }
-        let folded = folded_of(&followed.task, &turn, status.unwrap_or(followed.task.status), made.clone());
+        let folded = folded_of(&followed.task, &turn, seen, made.clone());
         if let (Some(_), Some(conflict), Some(told)) = (claimed, &made, &followed.task.terminal_event) {
             self.contradictions.push(Contradiction { told: told.clone(), conflict: conflict.clone() });
         }
@@ -396,12 +396,13 @@ fn in_words(told: &Told) -> (&'static str, Option<String>) {
     }
 }
 
-fn folded_of(task: &Task, turn: &Turn, status: Status, made: Option<EventId>) -> Folded {
+fn folded_of(task: &Task, turn: &Turn, seen: Option<&Observation>, made: Option<EventId>) -> Folded {
+    let status = seen.map_or(task.status, |seen| seen.status);
     let event_id = match turn.outcome {
         CallbackOutcome::Duplicate => made.or_else(|| task.event_of(status).cloned()),
         _ => made,
     };
     let (task_id, outcome, detail) = (task.task_id.clone(), turn.outcome, turn.detail);
-    let is_final = outcome == CallbackOutcome::Duplicate && status.is_terminal() && event_id.is_some();
+    let is_final = seen.is_some_and(|seen| task.has_told(seen));
     Folded { task_id, outcome, event_id, detail, is_first: false, is_final }
 }

@@ -80,6 +80,11 @@ impl Lane {
         self.disabled || self.paused_until.is_some_and(|until| until > now)
     }
 
+    /// How many may be under way at once.
+    pub fn concurrency(&self) -> usize {
+        self.limits.concurrency
+    }
+
     /// Whether it may be sent so many per time only.
     pub fn is_paced(&self) -> bool {
         self.pace.is_some()

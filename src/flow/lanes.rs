@@ -28,6 +28,9 @@ pub(super) struct Lanes {
     ahead_max: usize,
 }
 
+/// How many of which destination are written.
+pub(super) type Written = HashMap<String, usize>;
+
 /// How much may be taken for each destination that has a lane.
 pub(super) type Offers = HashMap<String, Room>;
 
@@ -38,6 +41,8 @@ struct Line {
     ready: VecDeque<(Claimed, Timestamp)>,
     /// So many may wait.
     ahead: usize,
+    /// Begun, and what became of it not written: it is sent again if the process dies.
+    unwritten: usize,
 }
 
 impl Lanes {
@@ -79,7 +84,7 @@ impl Lanes {
         let line = self.lines.entry(claimed.destination.clone()).or_insert_with_key(|name| {
             // One that was removed meanwhile: it ends at once.
             let limits = limits(roster, name).unwrap_or(Limits { rate: None, concurrency: 1 });
-            Line { lane: Lane::new(limits), ready: VecDeque::new(), ahead }
+            Line { lane: Lane::new(limits), ready: VecDeque::new(), ahead, unwritten: 0 }
         });
         line.ready.push_back((claimed, at));
     }
@@ -88,9 +93,22 @@ impl Lanes {
     pub(super) fn next(&mut self, destination: &str, now: Timestamp) -> Option<Claimed> {
         let line = self.lines.get_mut(destination)?;
         line.lane.room(now).many()?;
+        if line.unwritten >= line.lane.concurrency() {
+            return None;
+        }
         let (claimed, _) = line.ready.pop_front()?;
         line.lane.begin(1, now);
+        line.unwritten += 1;
         Some(claimed)
+    }
+
+    /// Notes that what became of so many is written.
+    pub(super) fn written(&mut self, written: &Written) {
+        for (destination, many) in written {
+            if let Some(line) = self.lines.get_mut(destination) {
+                line.unwritten = line.unwritten.saturating_sub(*many);
+            }
+        }
     }
 
     /// The destinations for which something waits.
@@ -164,7 +182,7 @@ mod tests {
 
     fn line(ahead: usize) -> Lanes {
         let lane = Lane::new(Limits { rate: None, concurrency: 2 });
-        let line = Line { lane, ready: VecDeque::new(), ahead };
+        let line = Line { lane, ready: VecDeque::new(), ahead, unwritten: 0 };
         Lanes { lines: HashMap::from([("a".to_owned(), line)]), ahead_max: 4 }
     }
 
@@ -211,6 +229,7 @@ mod tests {
         assert_eq!(sent, ["0", "1"]);
         assert_eq!((offer(&lanes), lanes.waiting()), (Room::For(1), vec!["a".to_owned()]));
         lanes.ended(&ended(Outcome::Delivered));
+        lanes.written(&HashMap::from([("a".to_owned(), 1)]));
         assert_eq!(lanes.next("a", START).map(|claimed| claimed.id), Some("2".to_owned()));
     }
 
@@ -235,6 +254,18 @@ mod tests {
         assert!(lanes.next("a", START).is_none());
         assert!(lanes.places(&HashSet::new(), START).is_empty());
         assert_eq!(lanes.give_back(START).len(), 3);
+    }
+
+    #[test]
+    fn no_more_are_sent_and_not_written_than_may_be_under_way() {
+        let mut lanes = line(100);
+        put(&mut lanes, 100);
+        let send_all = |lanes: &mut Lanes| {
+            std::iter::from_fn(|| lanes.next("a", START).map(|_| lanes.ended(&ended(Outcome::Delivered)))).count()
+        };
+        assert_eq!(send_all(&mut lanes), 2);
+        lanes.written(&HashMap::from([("a".to_owned(), 1)]));
+        assert_eq!(send_all(&mut lanes), 1);
     }
 
     #[test]

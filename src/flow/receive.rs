@@ -17,7 +17,7 @@ use crate::domain::pace::{Pace, Rate};
 use crate::domain::secret::Secret;
 use crate::domain::task::{Metadata, Provenance, Trust, Via, clean};
 use crate::providers::api::calls_back;
-use crate::providers::{Answer, Header, Inbound, PROVIDERS, Rejection, Unread, Unverified, Verified};
+use crate::providers::{Answer, Header, Inbound, PROVIDERS, Rejection, Unread, Verified};
 
 /// Takes callbacks in. Clones are the same.
 #[derive(Clone)]
@@ -120,8 +120,9 @@ impl Admitted {
         if let Some(answer) = active.adapter.handshake(&inbound) {
             return Ok(Received::Handshake(answer));
         }
-        let prints = Prints::of(active, &posted.query, &inbound);
+        let content = fingerprint(&posted.query, &posted.body);
         let verified = inbound.verify(active.adapter, &active.source.signing_secrets);
+        let prints = Prints::of(content, &verified);
         let wanted = active.adapter.wanted_answer();
         if let Ok(verified) = &verified {
             let (source, trust) = (self.source.as_str(), verified.trust());
@@ -236,13 +237,11 @@ pub(super) struct Prints {
 }
 
 impl Prints {
-    pub(super) fn of(active: &ActiveSource, query: &str, inbound: &Inbound<Unverified>) -> Self {
-        let content = fingerprint(query, inbound.signed_bytes());
-        let read = active.adapter.headers_read();
-        if read.is_empty() {
+    pub(super) fn of(content: Fingerprint, verified: &Result<Inbound<Verified>, Rejection>) -> Self {
+        let headers: Vec<_> = verified.iter().flat_map(Inbound::read_headers).collect();
+        if headers.is_empty() {
             return Self { content, whole: content };
         }
-        let headers: Vec<_> = read.iter().map(|name| inbound.header(name)).collect();
         let headers = serde_json::to_vec(&headers).unwrap_or_default();
         Self { content, whole: Sha256::new().chain_update(content).chain_update(headers).finalize().into() }
     }

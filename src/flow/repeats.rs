@@ -17,8 +17,8 @@ use crate::store::{self, Result, Store};
 
 /// So many are remembered since the memory was last turned over, and as many from before that: some megabytes.
 const REMEMBERED: usize = 4096;
-/// So long after it last came, a callback is forgotten: the providers' own repeats come within ten minutes
-/// (`docs/providers.md`).
+/// So long after the database was last asked for it, a callback is forgotten: the providers' own repeats come within ten
+/// minutes (`docs/providers.md`).
 const FOR: Duration = Duration::from_secs(15 * 60);
 
 /// The memory. Clones are the same.
@@ -43,7 +43,7 @@ struct Remembered {
     /// Under which settings it was read.
     roster: Weak<Roster>,
     receipt: Receipt,
-    /// When it last came.
+    /// When the database was last asked.
     at: Timestamp,
 }
 
@@ -73,11 +73,10 @@ impl Repeats {
             let known = state.old.remove(again.print)?;
             state.remember(*again.print, known);
         }
-        let known = state.young.get_mut(again.print).filter(|known| known.is(again))?;
-        if now.since(known.at) > self.remembered_for {
+        let known = state.young.get(again.print).filter(|known| known.is(again))?;
+        if now.since(known.at) >= self.remembered_for {
             return None;
         }
-        known.at = now;
         let receipt = known.receipt.clone();
         let count = state.counts.entry(receipt.callback_id.clone()?).or_insert((0, now));
         *count = (count.0 + 1, now);
@@ -149,7 +148,7 @@ fn is_final(entry: &Entry, receipt: &Receipt) -> bool {
     receipt.outcome == CallbackOutcome::Duplicate
         && entry.intent_id().is_none()
         && !receipt.tasks.is_empty()
-        && receipt.tasks.iter().all(|folded| folded.is_final)
+        && receipt.tasks.iter().all(|folded| folded.outcome == CallbackOutcome::Duplicate && folded.is_final)
 }
 
 #[cfg(test)]

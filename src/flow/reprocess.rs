@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::receive::{Kept, Prints, Receiver, entry, read};
 use super::record::Unrecorded;
 use super::write::Receipt;
-use crate::domain::callback::CallbackOutcome;
+use crate::domain::callback::{CallbackOutcome, fingerprint};
 use crate::providers::{Header, Inbound};
 use crate::store::KeptCallback;
 
@@ -37,8 +37,9 @@ impl Receiver {
         let active = roster.sources.get(&source).ok_or(NotRead::NoSource)?;
         let body = Bytes::from(callback.body);
         let inbound = Inbound::new(headers(&callback.headers), body.clone(), callback.row.received_at);
-        let prints = Prints::of(active, &callback.query, &inbound);
+        let content = fingerprint(&callback.query, &body);
         let verified = inbound.verify(active.adapter, &active.source.signing_secrets);
+        let prints = Prints::of(content, &verified);
         let kept = Kept {
             query: callback.query,
             headers: callback.headers,

@@ -59,8 +59,8 @@ impl Provider for AiVideoApi {
         }
     }
 
-    fn headers_read(&self) -> &'static [&'static str] {
-        &[TASK_ID_HEADER, EVENT_HEADER]
+    fn read_headers(&self) -> &'static [&'static str] {
+        &[EVENT_HEADER, TASK_ID_HEADER]
     }
 
     fn interpret(&self, inbound: &Inbound<Verified>) -> Result<Vec<Observation>, Unread> {

@@ -73,6 +73,12 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// The headers, in lower case, that [`Provider::interpret`] reads: it is shown no others, so that a callback whose query,
+    /// body and these are the same says the same. The default is for providers that say everything in the body.
+    fn read_headers(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// What the callback says: one observation a task, at least one.
     ///
     /// Reads tolerantly (only the id and the status are required, unknown fields are let be) and maps
@@ -81,11 +87,6 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// What was not understood, and where.
     fn interpret(&self, inbound: &Inbound<Verified>) -> Result<Vec<Observation>, Unread>;
-
-    /// The headers, in lower case, that the callback is read by: where they differ, it may say something else.
-    fn headers_read(&self) -> &'static [&'static str] {
-        &[]
-    }
 
     /// How its API is asked. `None` where this build cannot: its tasks are known by their callbacks alone.
     fn ask(&self) -> Option<&'static dyn api::Ask> {
@@ -188,6 +189,7 @@ pub struct Unverified;
 #[derive(Clone, Copy, Debug)]
 pub struct Verified {
     trust: Trust,
+    read_headers: &'static [&'static str],
 }
 
 /// A header's name in lower case and its value's bytes, as they came.
@@ -203,9 +205,7 @@ pub struct Inbound<S> {
 }
 
 impl<S> Inbound<S> {
-    /// The value of the header of this lower-case name, the first where there are several.
-    /// `None` if it is not there or not text.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    fn text_of(&self, name: &str) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(known, _)| known == name)?;
         std::str::from_utf8(value).ok()
     }
@@ -222,6 +222,12 @@ impl Inbound<Unverified> {
         Self { headers: headers.into(), body, received_at, state: Unverified }
     }
 
+    /// The value of the header of this lower-case name, the first where there are several.
+    /// `None` if it is not there or not text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.text_of(name)
+    }
+
     /// The raw bytes, for computing a signature and for nothing else.
     pub fn signed_bytes(&self) -> &[u8] {
         &self.body
@@ -234,7 +240,8 @@ impl Inbound<Unverified> {
     /// Why the adapter does not believe it.
     pub fn verify(self, adapter: &dyn Provider, secrets: &[Secret]) -> Result<Inbound<Verified>, Rejection> {
         let trust = if secrets.is_empty() { Trust::Unsigned } else { adapter.verify(&self, secrets)? };
-        Ok(Inbound { headers: self.headers, body: self.body, received_at: self.received_at, state: Verified { trust } })
+        let state = Verified { trust, read_headers: adapter.read_headers() };
+        Ok(Inbound { headers: self.headers, body: self.body, received_at: self.received_at, state })
     }
 }
 
@@ -242,6 +249,17 @@ impl Inbound<Verified> {
     /// The raw bytes.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// The value of one of the adapter's [`Provider::read_headers`], the first where there are several.
+    /// `None` if it is not there, not text, or not one of them.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.text_of(name).filter(|_| self.state.read_headers.contains(&name))
+    }
+
+    /// What the adapter may read beside the body: each of its [`Provider::read_headers`].
+    pub fn read_headers(&self) -> impl Iterator<Item = Option<&str>> {
+        self.state.read_headers.iter().map(|name| self.text_of(name))
     }
 
     /// How far it can be believed.

@@ -258,6 +258,21 @@ fn any_signature_of_the_header_may_fit_but_only_whole() {
 }
 
 #[test]
+fn who_reads_a_callback_sees_the_headers_that_its_adapter_names_and_no_others() {
+    let headers = ["x-event", "x-task-id", "x-other"].map(|name| (name.to_owned(), b"said".to_vec()));
+    for adapter in PROVIDERS {
+        let inbound = Inbound::new(headers.to_vec(), Bytes::new(), RECEIVED_AT).verify(*adapter, &[]).unwrap();
+        for (name, _) in &headers {
+            let is_named = adapter.read_headers().contains(&name.as_str());
+            assert_eq!(inbound.header(name).is_some(), is_named, "{}: {name}", adapter.name());
+        }
+        let seen: Vec<_> = inbound.read_headers().collect();
+        let expected: Vec<_> = adapter.read_headers().iter().map(|name| inbound.header(name)).collect();
+        assert_eq!(seen, expected);
+    }
+}
+
+#[test]
 fn a_missing_or_unreadable_header_is_named() {
     for header in [ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER] {
         for mut fixture in signed_fixtures() {

@@ -7,6 +7,7 @@ use crate::domain::source::Confirm;
 use crate::domain::task::{Output, OutputKind};
 use crate::domain::watch::ClaimState;
 
+mod again;
 mod confirm;
 mod interleaved;
 mod watching;
