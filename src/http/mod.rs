@@ -73,9 +73,12 @@ impl Services {
         }
     }
 
-    /// Begins to read callbacks, once those that came again to this instance are counted.
+    /// Begins to read callbacks, once those that came again to this instance are counted; where they cannot be, they are
+    /// shown without.
     async fn read_callbacks(&self) -> crate::store::Result<Tx> {
-        self.repeats.write(&self.store).await?;
+        if let Err(error) = self.repeats.write(&self.store).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "repeats could not be counted before a reading");
+        }
         self.store.read().await
     }
 

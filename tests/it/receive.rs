@@ -173,6 +173,8 @@ both! {
                 posted.expect(401);
             }
         }
+        // Of two batches that are written at the same time, neither sees what the other keeps.
+        app.post("one", "", body(1001), &[]).await.expect(401);
         let count = |source: &str| format!("SELECT count(*) FROM callbacks WHERE source = '{source}'");
         assert_eq!(app.database.number(&count("one")).await, 1000);
         assert_eq!(app.database.number(&count("two")).await, 1);
