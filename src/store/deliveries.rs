@@ -269,10 +269,11 @@ impl Tx {
             .text("returned", claimed.iter().map(|one| one.id.clone()))
             .int("held_lease", claimed.iter().map(|one| one.lease))
             .int("now", claimed.iter().map(|_| now.0));
+        // By their ids alone, as with settlements.
         self.bulk(
             given,
             "UPDATE deliveries SET lease = lease + 1, lease_until = NULL, lease_owner = NULL, due_at = now
-             FROM given WHERE id = returned AND lease = held_lease AND status = 'pending'",
+             FROM given WHERE id = returned AND lease = held_lease AND status || '' = 'pending'",
         );
     }
 

@@ -79,6 +79,7 @@ impl Tx {
             .text("new_reason", each().map(|s| s.settlement.reason.clone()))
             .text("new_parts", each().map(|s| parts(&s.parts_done)))
             .int("now", each().map(|_| now.0));
+        // PostgreSQL would find what is pending by the index of that, if it believes that little is, and read all that waits.
         let rows = self
             .bulk_fetch(
                 given,
@@ -86,7 +87,7 @@ impl Tx {
                      failures = new_failures, attempts = attempts + made, reason = new_reason,
                      parts_done = COALESCE(new_parts, parts_done),
                      finished_at = CASE WHEN new_status IN ('delivered', 'dead') THEN now ELSE NULL END
-                 FROM given WHERE id = settled_id AND lease = held_lease AND status = 'pending'
+                 FROM given WHERE id = settled_id AND lease = held_lease AND status || '' = 'pending'
                  RETURNING id",
             )
             .await?;

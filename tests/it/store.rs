@@ -93,11 +93,11 @@ fn mine(until: Timestamp) -> Lease {
     Lease { owner: "mine".into(), until }
 }
 
-fn settlement(status: DeliveryStatus, due_at: Option<Timestamp>) -> Settlement {
+pub(crate) fn settlement(status: DeliveryStatus, due_at: Option<Timestamp>) -> Settlement {
     Settlement { status, due_at, failures: 1, reason: Some("answered 500".into()), pause_until: None, disable: None }
 }
 
-fn settled(delivery_id: &str, lease: i64, settlement: Settlement) -> Settled {
+pub(crate) fn settled(delivery_id: &str, lease: i64, settlement: Settlement) -> Settled {
     let attempt = NewAttempt {
         number: 1,
         started_at: START,

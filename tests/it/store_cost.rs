@@ -2,6 +2,7 @@
 
 use callboard::domain::callback::CallbackOutcome;
 use callboard::domain::clock::Timestamp;
+use callboard::domain::delivery::DeliveryStatus;
 use callboard::domain::event::Event;
 use callboard::domain::id::{PollId, ReplayId};
 use callboard::domain::task::{Status, Task};
@@ -11,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::store::{callback, delivery, ended, later};
+use super::store::{callback, delivery, ended, later, settled, settlement};
 use super::store_watches::{id, save, watch};
 use crate::app::{Database, Db, START, both};
 
@@ -239,6 +240,16 @@ both! {
         cheap(&store, db, "claim", async |tx| {
             let lease = Lease { owner: "me".into(), until: later(60) };
             assert_eq!(tx.claim("backend", 8, later(1), &lease).await.unwrap().len(), 8);
+        }).await;
+        cheap(&store, db, "settling and giving back", async |tx| {
+            let lease = Lease { owner: "me".into(), until: later(60) };
+            let ids = tx.claim("backend", 8, later(1), &lease).await.unwrap();
+            let again = || settlement(DeliveryStatus::Pending, Some(later(9)));
+            let some: Vec<_> = ids[..4].iter().map(|id| settled(id, 1, again())).collect();
+            assert!(tx.settle(&some, later(2)).await.unwrap().is_empty());
+            let rest = tx.claimed(&ids[4..]).await.unwrap();
+            tx.return_leases(&rest, later(2));
+            tx.flush().await.unwrap();
         }).await;
     }
 }
