@@ -32,7 +32,7 @@ const ROUND_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Nor is a round made more often than this.
 const ROUND_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// After a step it rests for so many times as long as that had the database,
-const REST: u32 = 15;
+const REST: u32 = 31;
 /// and at least for this.
 const REST_MIN: Duration = Duration::from_millis(10);
 const REST_MAX: Duration = Duration::from_secs(1);
