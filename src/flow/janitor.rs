@@ -23,7 +23,7 @@ use crate::store::{EventCursor, Handed, Heard, Result, Store, TaskId, Tx};
 const LOOKED_AT: usize = 250;
 /// So many rows are removed in one step at most, all kinds together.
 const ROWS_MAX: usize = 1000;
-/// So many pages (of 4 KiB) are given back in one step.
+/// So many pages are given back in one step.
 const PAGES: i64 = 256;
 /// This share of a file stays free, as what comes next will need it: 1 in so many pages.
 const RESERVE: i64 = 20;
