@@ -25,7 +25,7 @@ use crate::flow::listeners::Listeners;
 use crate::flow::notice::Notices;
 use crate::flow::poll::{self, Poller};
 use crate::flow::receive::Receiver;
-use crate::flow::record::{Recorder, Wakes};
+use crate::flow::record::{self, Recorder, Wakes};
 use crate::flow::relay::Relay;
 use crate::flow::repeats::Repeats;
 use crate::flow::replays::{self, Replayer};
@@ -129,16 +129,21 @@ impl App {
         let (safe, house) = (safe(&config)?, house(&config)?);
         seal_plain(&store, &safe).await?;
         let seal = safe.seal().cloned();
-        let roster = LiveRoster::load(config.clone(), house, store.clone(), safe, Arc::clone(&clock)).await?;
+        let roster = Arc::new(LiveRoster::load(config.clone(), house, store.clone(), safe, Arc::clone(&clock)).await?);
         let (life, notices, wakes) = (Lifecycle::default(), Notices::default(), Wakes::default());
-        let roster = Arc::new(roster);
         let owner = owner(&listeners);
         let fresh = Fresh::new(&owner, lease_for(config.delivery.timeout));
-        let (now, told) = (Arc::clone(&clock), notices.clone());
         let kept_for = [config.retention.callbacks, config.retention.events].into_iter().flatten().min();
         let repeats = Repeats::new(kept_for);
-        let (to, again) = (fresh.clone(), repeats.clone());
-        let recorder = Recorder::start(store.clone(), now, told, wakes.clone(), to, again, &life);
+        let recording = record::Parts {
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            notices: notices.clone(),
+            wakes: wakes.clone(),
+            fresh: fresh.clone(),
+            repeats: repeats.clone(),
+        };
+        let recorder = Recorder::start(recording, &life);
         let parts = Parts {
             store: store.clone(),
             roster: Arc::clone(&roster),

@@ -47,6 +47,22 @@ pub struct Wakes {
     pub events: watch::Sender<()>,
 }
 
+/// What the recorder works with.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: SharedClock,
+    /// Who watches.
+    pub notices: Notices,
+    /// Whom it wakes.
+    pub wakes: Wakes,
+    /// Where deliveries go that were made this moment.
+    pub fresh: Fresh,
+    /// The callbacks that are remembered.
+    pub repeats: Repeats,
+}
+
 /// The way to the recorder. Clones lead to the same one.
 #[derive(Clone)]
 pub struct Recorder {
@@ -57,19 +73,10 @@ pub struct Recorder {
 
 impl Recorder {
     /// Starts the recorder.
-    pub fn start(
-        store: Store,
-        clock: SharedClock,
-        notices: Notices,
-        wakes: Wakes,
-        fresh: Fresh,
-        repeats: Repeats,
-        life: &Lifecycle,
-    ) -> Self {
+    pub fn start(parts: Parts, life: &Lifecycle) -> Self {
         let inbox = Inbox::new();
-        let recorder = Self { inbox: inbox.clone(), repeats: repeats.clone(), notices: notices.clone() };
-        let writer = Writer { store, clock, notices, wakes, fresh, repeats };
-        life.spawn(run(writer, inbox));
+        let recorder = Self { inbox: inbox.clone(), repeats: parts.repeats.clone(), notices: parts.notices.clone() };
+        life.spawn(run(Writer { parts }, inbox));
         recorder
     }
 
@@ -97,7 +104,7 @@ impl Recorder {
 }
 
 async fn run(writer: Writer, inbox: Inbox<Job>) {
-    let writers = writer.store.writers();
+    let writers = writer.parts.store.writers();
     let mut in_hand = FuturesUnordered::new();
     let mut is_open = true;
     while is_open || !in_hand.is_empty() {
@@ -125,12 +132,7 @@ async fn supervised(writing: impl Future<Output = ()>) {
 }
 
 struct Writer {
-    store: Store,
-    clock: SharedClock,
-    notices: Notices,
-    wakes: Wakes,
-    fresh: Fresh,
-    repeats: Repeats,
+    parts: Parts,
 }
 
 impl Writer {
@@ -143,8 +145,8 @@ impl Writer {
             if batch.is_empty() {
                 continue;
             }
-            let (clock, fresh) = (self.clock.clone(), self.fresh.clone());
-            let reserved = match self.store.reserve().await {
+            let (clock, fresh) = (self.parts.clock.clone(), self.parts.fresh.clone());
+            let reserved = match self.parts.store.reserve().await {
                 Ok(reserved) => reserved,
                 Err(error) => {
                     refuse(batch, &error);
@@ -185,18 +187,18 @@ impl Writer {
 
     fn answer(&self, batch: Vec<Job>, written: Written) {
         if written.asks {
-            self.wakes.questions.notify_one();
+            self.parts.wakes.questions.notify_one();
         }
         written.hand.over();
         if written.waits {
-            self.wakes.deliveries.notify_one();
+            self.parts.wakes.deliveries.notify_one();
         }
         if !written.events.is_empty() {
-            self.wakes.events.send_replace(());
+            self.parts.wakes.events.send_replace(());
         }
         for (event, destinations) in written.events {
             metrics::counter!("callboard_events_total", "type" => event.kind.as_str()).increment(1);
-            self.notices.tell(|| Notice::Event {
+            self.parts.notices.tell(|| Notice::Event {
                 at: event.at,
                 kind: event.kind.as_str(),
                 id: event.id.to_string(),
@@ -210,8 +212,8 @@ impl Writer {
                 let _ = job.reply.send(Ok(receipt));
                 continue;
             }
-            self.repeats.remember(&job.entry, &receipt);
-            tell(&self.notices, &job.entry.source, job.entry.received_at, &receipt);
+            self.parts.repeats.remember(&job.entry, &receipt);
+            tell(&self.parts.notices, &job.entry.source, job.entry.received_at, &receipt);
             let _ = job.reply.send(Ok(receipt));
         }
     }

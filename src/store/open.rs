@@ -27,6 +27,8 @@ const STATEMENTS_KEPT: usize = 512;
 /// log.
 const PAGE_BYTES: u32 = 8192;
 const SQLITE_READERS: u32 = 4;
+/// A megabyte of pages for each, which most lists do not fill; the kernel keeps the rest.
+const READER_CACHE_KIB: &str = "-1000";
 const POSTGRES_CONNECTIONS: u32 = 10;
 
 impl Store {
@@ -59,7 +61,7 @@ impl Store {
             .max_connections(SQLITE_READERS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
-            .connect_with(reads.read_only(true))
+            .connect_with(reads.read_only(true).pragma("cache_size", READER_CACHE_KIB))
             .await?;
         Ok(Self::Sqlite { write, read })
     }
