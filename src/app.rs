@@ -133,8 +133,7 @@ impl App {
         let (life, notices, wakes) = (Lifecycle::default(), Notices::default(), Wakes::default());
         let owner = owner(&listeners);
         let fresh = Fresh::new(&owner, lease_for(config.delivery.timeout));
-        let kept_for = [config.retention.callbacks, config.retention.events].into_iter().flatten().min();
-        let repeats = Repeats::new(kept_for);
+        let repeats = Repeats::new([config.retention.callbacks, config.retention.events].into_iter().flatten().min());
         let recording = record::Parts {
             store: store.clone(),
             clock: Arc::clone(&clock),

@@ -17,6 +17,7 @@ mod activity;
 mod audit;
 mod backup;
 mod callbacks;
+mod checkpoint;
 mod deliveries;
 mod destinations;
 mod error;

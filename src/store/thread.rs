@@ -13,12 +13,14 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags, Statement, ToSql};
 use tokio::sync::oneshot;
 
+use super::checkpoint::Checkpoints;
 use super::given::{Cell, Given};
 use super::row::{OwnRow, Value};
 use super::{Error, Result};
 
-/// A checkpoint syncs twice while a commit waits: after 62 MiB of log, not after SQLite's 4 MiB.
-const WAL_PAGES: i64 = 8000;
+/// What fills the log is copied beside the writing ([`super::checkpoint`]); within a commit only where it has come to
+/// four times as much.
+const WAL_PAGES: i64 = 16_000;
 /// 4 MiB of pages; SQLite's 2 MiB are fewer than a batch touches. More is no faster, as the kernel keeps them too
 /// (`PERFORMANCE.md`).
 const CACHE_KIB: i64 = -4_000;
@@ -36,6 +38,8 @@ pub(super) struct Thread {
     pub(super) connection: Shared,
     /// The way to the thread.
     pub(super) way: Way,
+    /// Copies what it writes into the file.
+    pub(super) checkpoints: Checkpoints,
     ended: oneshot::Receiver<()>,
 }
 
@@ -92,11 +96,14 @@ impl Thread {
         };
         let thread = std::thread::Builder::new().name("callboard-write".into()).spawn(run);
         thread.map_err(|error| Error::Unusable(format!("cannot start the thread that writes: {error}")))?;
-        Ok(Self { connection, way: Way(work), ended })
+        let way = Way(work);
+        let checkpoints = Checkpoints::start(path, way.clone(), connection.clone())?;
+        Ok(Self { connection, way, checkpoints, ended })
     }
 
     /// Waits until everything is done and the connection closed.
     pub(super) async fn close(self) {
+        self.checkpoints.close().await;
         // The thread has the last one then, and closes it.
         drop(self.connection);
         drop(self.way);

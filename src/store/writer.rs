@@ -115,6 +115,7 @@ impl Writing {
         };
         self.run(work).await?;
         self.begun = false;
+        self.thread.checkpoints.hint();
         Ok(self.log.sync())
     }
 }
