@@ -9,7 +9,10 @@ use std::time::Instant;
 use callboard::app::App;
 use callboard::config::{Config, Env, Registries};
 use callboard::domain::clock::SystemClock;
+use callboard::shutdown::Lifecycle;
 use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use crate::seed::{Shape, open, seed};
 use crate::table::median;
@@ -55,37 +58,57 @@ async fn pages(client: &reqwest::Client, base: &str, query: &str) -> (f64, f64) 
     (times[PAGES / 2], times[PAGES * 99 / 100])
 }
 
-async fn measured(database: &str, url: &str, directory: &Path, events: i64) -> Vec<(f64, f64)> {
-    open(database, url).await.close().await;
-    let begun = Instant::now();
-    seed(database, url, &Shape::LISTS, events).await;
-    println!("{database}: {events} events made in {:.0} s", begun.elapsed().as_secs_f64());
-    let text = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\nadmin_key = \"{KEY}\"\n[database]\nurl = \"{url}\"\n[sources.source-1]\nprovider = \"evolink\"\n"
-    );
-    let env: Env = std::iter::empty::<(String, String)>().collect();
-    let config = Config::read(&text, Some(&directory.join("lists.toml")), &env, Registries::built_in());
-    let app = App::build(config.unwrap_or_else(|mistakes| panic!("{mistakes}")), Arc::new(SystemClock)).await;
-    let app = app.expect("it opens");
-    let (base, life) = (format!("http://{}", app.addresses()[0]), app.life.clone());
-    let serving = tokio::spawn(app.serve());
-    let client = reqwest::Client::new();
-    let mut all = Vec::new();
-    for query in QUERIES {
-        // What no cache holds yet is another question: the small database is in memory as a whole.
-        let (first, first_99) = pages(&client, &base, query).await;
-        println!("{query:<60} read for the first time: {first:>8.2} {first_99:>8.2}");
-        let mut rounds = Vec::new();
-        for _ in 0..ROUNDS {
-            rounds.push(pages(&client, &base, query).await);
-        }
-        let (halves, last): (Vec<f64>, Vec<f64>) = rounds.into_iter().unzip();
-        all.push((median(halves), median(last)));
+/// A service over a database that holds so many events.
+struct Served {
+    base: String,
+    life: Lifecycle,
+    serving: JoinHandle<anyhow::Result<()>>,
+    _directory: TempDir,
+}
+
+impl Served {
+    async fn start(database: &str, url: impl Fn(&Path) -> String, events: i64) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = url(directory.path());
+        open(database, &url).await.close().await;
+        let begun = Instant::now();
+        seed(database, &url, &Shape::LISTS, events).await;
+        println!("{database}: {events} events made in {:.0} s", begun.elapsed().as_secs_f64());
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nadmin_key = \"{KEY}\"\n[database]\nurl = \"{url}\"\n[sources.source-1]\nprovider = \"evolink\"\n"
+        );
+        let env: Env = std::iter::empty::<(String, String)>().collect();
+        let config = Config::read(&text, Some(&directory.path().join("lists.toml")), &env, Registries::built_in());
+        let app = App::build(config.unwrap_or_else(|mistakes| panic!("{mistakes}")), Arc::new(SystemClock)).await;
+        let app = app.expect("it opens");
+        let (base, life) = (format!("http://{}", app.addresses()[0]), app.life.clone());
+        Self { base, life, serving: tokio::spawn(app.serve()), _directory: directory }
     }
-    plan(&client, &base).await;
-    life.stop();
-    serving.await.expect("it ends").expect("it ends well");
-    all
+
+    async fn stop(self) {
+        self.life.stop();
+        self.serving.await.expect("it ends").expect("it ends well");
+    }
+}
+
+/// A query's figures of each of these, which are asked in turn: a machine that is slow for a while is so for all.
+async fn in_turn(client: &reqwest::Client, all: &[Served], query: &str) -> Vec<(f64, f64)> {
+    let mut rounds: Vec<Vec<(f64, f64)>> = vec![Vec::new(); all.len()];
+    for served in all {
+        // What no cache holds yet is another question: the small database is in memory as a whole.
+        let (first, first_99) = pages(client, &served.base, query).await;
+        println!("{query:<60} read for the first time: {first:>8.2} {first_99:>8.2}");
+    }
+    for _ in 0..ROUNDS {
+        for (served, rounds) in all.iter().zip(&mut rounds) {
+            rounds.push(pages(client, &served.base, query).await);
+        }
+    }
+    let medians = |rounds: Vec<(f64, f64)>| {
+        let (halves, last): (Vec<f64>, Vec<f64>) = rounds.into_iter().unzip();
+        (median(halves), median(last))
+    };
+    rounds.into_iter().map(medians).collect()
 }
 
 async fn plan(client: &reqwest::Client, base: &str) {
@@ -101,15 +124,23 @@ async fn plan(client: &reqwest::Client, base: &str) {
 
 /// Measures both sizes on one database.
 pub(crate) async fn run_on(database: &str, url: impl Fn(&Path) -> String, asked: &[u64]) {
-    let mut all = Vec::new();
     let sizes = if asked.len() == 2 { asked } else { &SIZES };
+    let mut all = Vec::new();
     for size in sizes.iter().filter_map(|size| i64::try_from(*size).ok()) {
-        let directory = tempfile::tempdir().expect("a directory");
-        all.push(measured(database, &url(directory.path()), directory.path(), size).await);
+        all.push(Served::start(database, &url, size).await);
+    }
+    let client = reqwest::Client::new();
+    let mut lines = Vec::new();
+    for query in QUERIES {
+        lines.push((query, in_turn(&client, &all, query).await));
+    }
+    for served in all {
+        plan(&client, &served.base).await;
+        served.stop().await;
     }
     println!("{:<52} {:>10} {:>10} {:>10} {:>10} {:>8}", database, "p50", "p99", "p50", "p99", "p99/p99");
-    for (at, query) in QUERIES.iter().enumerate() {
-        let ((small, small_99), (large, large_99)) = (all[0][at], all[1][at]);
+    for (query, figures) in lines {
+        let [(small, small_99), (large, large_99)] = figures[..] else { continue };
         println!(
             "{query:<52} {small:>10.2} {small_99:>10.2} {large:>10.2} {large_99:>10.2} {:>8.2}",
             large_99 / small_99

@@ -45,7 +45,7 @@ impl Checkpoints {
                 if report(copy_most(&connection)) == Some(true) {
                     let writer = writer.clone();
                     way.begin(move || {
-                        writer.with(|connection| report(copy(connection)));
+                        writer.with(copy_rest);
                     });
                 }
                 std::thread::sleep(LOOK_EVERY);
@@ -83,6 +83,12 @@ fn copy_most(connection: &Connection) -> rusqlite::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Copies the remainder, on the connection that writes; within somebody's transaction SQLite would refuse it, and it is
+/// done when the log has filled once more.
+fn copy_rest(writer: &Connection) -> Option<u64> {
+    if writer.is_autocommit() { report(copy(writer)) } else { None }
 }
 
 /// How many pages of the log are not in the file yet.
@@ -157,6 +163,18 @@ mod tests {
         let connection = thread.connection.clone();
         thread.checkpoints.close().await;
         assert!(connection.with(waiting).unwrap() >= BEGIN_AT / 2);
+    }
+
+    #[tokio::test]
+    async fn within_a_transaction_the_rest_is_left_for_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let thread = filled(&directory.path().join("callboard.db"), 1).await;
+        thread.connection.with(|connection| {
+            connection.execute_batch("BEGIN IMMEDIATE; INSERT INTO blobs VALUES (x'00')").unwrap();
+            assert_eq!(copy_rest(connection), None);
+            connection.execute_batch("COMMIT").unwrap();
+            assert_eq!(copy_rest(connection), Some(0));
+        });
     }
 
     #[tokio::test]
