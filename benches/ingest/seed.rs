@@ -89,7 +89,9 @@ fn rows(is_sqlite: bool, shape: &Shape, from: i64, to: i64) -> String {
         if is_sqlite { format!("printf('%016d', {number})") } else { format!("lpad(({number})::text, 16, '0')") }
     };
     let ((high, low), source) = (SPREAD, shape.source);
-    let spread = format!("((i * {high} % {HALF}) * {HALF} + i * {low}) % ({HALF} * {HALF})");
+    // As one number: PostgreSQL would multiply two short ones as short ones.
+    let whole = HALF * HALF;
+    let spread = format!("((i * {high} % {HALF}) * {HALF} + i * {low}) % {whole}");
     let number = padded(if shape.ids_are_random { &spread } else { "i" });
     let (padded, fingerprint) = (padded("i"), if is_sqlite { "randomblob(32)" } else { "sha256(int8send(i))" });
     let time = time_in_sql(&format!("{FIRST_MS} + i * 1000"));
