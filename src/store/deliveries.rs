@@ -212,10 +212,11 @@ impl Tx {
             "WITH chosen AS MATERIALIZED (
                  SELECT id FROM deliveries WHERE destination = $1 AND status = 'pending' AND due_at <= $2
                  ORDER BY due_at LIMIT $3 {})
-             UPDATE deliveries SET lease = lease + 1, lease_until = $4, lease_owner = $5, due_at = $4
+             UPDATE {} deliveries SET lease = lease + 1, lease_until = $4, lease_owner = $5, due_at = $4
              WHERE id IN (SELECT id FROM chosen)
              RETURNING id",
-            self.lock_clause()
+            self.lock_clause(),
+            self.or_fail_clause()
         );
         let rows = self.fetch(sql, values![to, now, limit, lease.until, lease.owner.as_str()]).await?;
         rows.iter().map(|row| row.text("id")).collect()

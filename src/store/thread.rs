@@ -135,7 +135,7 @@ fn open(path: &Path) -> Result<Connection> {
 
 /// Runs a statement for each row given.
 pub(super) fn write(connection: &Connection, given: &Given, sql: &str) -> rusqlite::Result<()> {
-    let mut statement = prepared(connection, given, &or_fail(sql))?;
+    let mut statement = prepared(connection, given, sql)?;
     for_each(&mut statement, given, |statement| statement.raw_execute().map(drop))
 }
 
@@ -149,7 +149,7 @@ pub(super) fn ask(connection: &Connection, given: &Given, sql: &str) -> rusqlite
 }
 
 fn prepared<'c>(connection: &'c Connection, given: &Given, sql: &str) -> rusqlite::Result<CachedStatement<'c>> {
-    connection.prepare_cached(&format!("WITH {} {sql}", given.as_values(1)))
+    connection.prepare_cached(&format!("WITH {} {}", given.as_values(1), or_fail(sql)))
 }
 
 fn for_each(

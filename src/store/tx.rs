@@ -83,6 +83,12 @@ impl Tx {
         if self.is_shared() { "FOR UPDATE SKIP LOCKED" } else { "" }
     }
 
+    /// What an `UPDATE` of many rows says on SQLite where it stands behind a `WITH` of its own: an error ends the
+    /// transaction, and SQLite need not be able to undo the statement alone (see [`thread::write`]).
+    pub(super) fn or_fail_clause(&self) -> &'static str {
+        if self.is_shared() { "" } else { "OR FAIL" }
+    }
+
     /// Runs a statement; gives how many rows it changed.
     pub(super) async fn execute(&mut self, sql: impl Into<String>, values: Vec<Value>) -> Result<u64> {
         self.flush().await?;

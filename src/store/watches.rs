@@ -45,11 +45,6 @@ pub struct NextAsk {
     pub ask_at: Timestamp,
 }
 
-/// What is written over a watch beside its question.
-const ALL: &str = ", vouched = excluded.vouched, look_at = excluded.look_at, \
-    intent_id = COALESCE(excluded.intent_id, watches.intent_id)";
-/// Nothing is, where only the question has moved.
-const QUESTION: &str = "";
 /// What a claim gives of a watch.
 const ASKED: &str = "task_id, (SELECT sealed_key FROM intents WHERE id = watches.intent_id) AS sealed_key, \
     (SELECT client_url FROM intents WHERE id = watches.intent_id) AS client_url";
@@ -60,28 +55,27 @@ impl Tx {
     /// Writes watches, over what was known of them. Whoever is asking for one keeps its lease, unless it is now to be
     /// asked for at another time.
     pub fn save_watches(&mut self, watches: &[SavedWatch<'_>]) {
-        self.save_some(watches, Saving::All, ALL);
-        // Of the indexes this moves that of the questions alone.
-        self.save_some(watches, Saving::Question, QUESTION);
-    }
-
-    fn save_some(&mut self, watches: &[SavedWatch<'_>], saving: Saving, sets: &str) {
-        let each = || watches.iter().filter(|saved| saved.saving == saving);
-        let given = Given::rows(each().count())
-            .text("source", each().map(|w| w.id.0.clone()))
-            .text("task_id", each().map(|w| w.id.1.clone()))
+        let each = || watches.iter().filter(|saved| saved.saving == Saving::All);
+        let given = questions(each)
             .int("vouched", each().map(|w| i64::from(w.watch.vouched)))
-            .time("ask_at", each().map(|w| w.watch.ask_at))
             .time("look_at", each().map(|w| w.look_at))
-            .text("intent_id", each().map(|w| w.intent_id.map(str::to_owned)))
-            .text("state", each().map(|w| serde_json::to_string(w.watch).unwrap_or_default()));
-        let sql = format!(
+            .text("intent_id", each().map(|w| w.intent_id.map(str::to_owned)));
+        self.bulk(
+            given,
             "INSERT INTO watches (source, task_id, vouched, ask_at, look_at, intent_id, state)
              SELECT source, task_id, vouched, ask_at, look_at, intent_id, state FROM given WHERE true
              ON CONFLICT (source, task_id) DO UPDATE SET ask_at = excluded.ask_at, state = excluded.state,
-                 lease_owner = CASE WHEN excluded.ask_at = watches.ask_at THEN watches.lease_owner END{sets}"
+                 lease_owner = CASE WHEN excluded.ask_at = watches.ask_at THEN watches.lease_owner END,
+                 vouched = excluded.vouched, look_at = excluded.look_at,
+                 intent_id = COALESCE(excluded.intent_id, watches.intent_id)",
         );
-        self.bulk(given, &sql);
+        // One that is there, and of its indexes moves that of the questions alone.
+        self.bulk(
+            questions(|| watches.iter().filter(|saved| saved.saving == Saving::Question)),
+            "UPDATE watches SET ask_at = given.ask_at, state = given.state,
+                 lease_owner = CASE WHEN given.ask_at = watches.ask_at THEN lease_owner END
+             FROM given WHERE watches.source = given.source AND watches.task_id = given.task_id",
+        );
     }
 
     /// Ends watches.
@@ -110,10 +104,11 @@ impl Tx {
             "WITH chosen AS MATERIALIZED (
                  SELECT task_id FROM watches WHERE source = $1 AND vouched = $2 AND ask_at <= $3
                  ORDER BY ask_at LIMIT $4 {})
-             UPDATE watches SET ask_at = $5, lease_owner = $6
+             UPDATE {} watches SET ask_at = $5, lease_owner = $6
              WHERE source = $1 AND task_id IN (SELECT task_id FROM chosen) AND ask_at <= $3
              RETURNING {ASKED}",
-            self.lock_clause()
+            self.lock_clause(),
+            self.or_fail_clause()
         );
         let rows = self.fetch(sql, values![source, i64::from(vouched), now, limit, until, owner]).await?;
         rows.iter().map(read_asked).collect()
@@ -226,6 +221,15 @@ impl Tx {
         )
         .await
     }
+}
+
+/// Watches as they are asked about.
+fn questions<'w, W: Iterator<Item = &'w SavedWatch<'w>>>(each: impl Fn() -> W) -> Given {
+    Given::rows(each().count())
+        .text("source", each().map(|w| w.id.0.clone()))
+        .text("task_id", each().map(|w| w.id.1.clone()))
+        .time("ask_at", each().map(|w| w.watch.ask_at))
+        .text("state", each().map(|w| serde_json::to_string(w.watch).unwrap_or_default()))
 }
 
 fn read_asked(row: &Row) -> Result<Asked> {
