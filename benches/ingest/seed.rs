@@ -53,9 +53,9 @@ impl Shape {
             "CASE WHEN i % 200 = 7 THEN 'dead' ELSE 'delivered' END, NULL, 1, at"
         };
         all.push(format!(
-            "INSERT INTO deliveries (id, event_id, destination, replay_id, failures, attempts, created_at,
+            "INSERT INTO deliveries (id, event_id, event_type, destination, replay_id, failures, attempts, created_at,
                 status, due_at, lease, finished_at)
-             SELECT 'dlv_' || id, 'evt_' || id, {}, '', 0, {}, at, {status} FROM made",
+             SELECT 'dlv_' || id, 'evt_' || id, 'task.' || status, {}, '', 0, {}, at, {status} FROM made",
             self.destination,
             u8::from(!self.is_pending)
         ));

@@ -2,7 +2,8 @@
 //! with, and what that takes from taking callbacks in. `cargo bench -- watch`.
 //!
 //! Posts are taken in with nobody asked and beside the asking in turn, on one database that grows meanwhile, and each
-//! run beside the asking is held against the two around it. The provider that is asked, the load and the database share
+//! run beside the asking is held against the two around it. So is each with nobody asked against the two such around it:
+//! what that differs by is what the machine does. The provider that is asked, the load and the database share
 //! the machine's cores with the service: what they take counts as if the service had.
 
 use std::net::{SocketAddr, TcpListener};
@@ -24,6 +25,7 @@ use callboard::store::{SavedWatch, Store};
 use serde_json::{Value, json};
 
 use crate::load;
+use crate::table::median;
 
 const TASKS: usize = 100_000;
 const SOURCES: [&str; 5] = ["evolink", "evolink-2", "evolink-3", "aivideoapi", "replicate"];
@@ -31,9 +33,9 @@ const SEEDED_AT_ONCE: usize = 1000;
 /// How long questions are counted.
 const TIME: Duration = Duration::from_secs(10);
 /// How long posts are taken in each time.
-const LOAD_TIME: Duration = Duration::from_secs(5);
+const LOAD_TIME: Duration = Duration::from_secs(4);
 /// So often beside the asking, and once more with nobody asked.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 9;
 /// What is under way when the asking begins or ends is not measured.
 const SETTLING: Duration = Duration::from_secs(1);
 /// More posts than are taken in by any run.
@@ -175,10 +177,9 @@ fn ratios(alone: &[f64], beside: &[f64]) -> Vec<f64> {
     alone.windows(2).zip(beside).map(|(around, beside)| beside * 2.0 / (around[0] + around[1])).collect()
 }
 
-fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+/// Each run with nobody asked as a part of the two such around it.
+fn control(alone: &[f64]) -> Vec<f64> {
+    alone.windows(3).map(|around| around[1] * 2.0 / (around[0] + around[2])).collect()
 }
 
 fn line(values: &[f64], decimals: usize) -> String {
@@ -232,7 +233,7 @@ pub(crate) async fn run(name: &str, database: &str, directory: &Path, pace: Opti
         beside.push(posts.ingest_beside(poller).await);
         alone.push(posts.ingest().await);
     }
-    let ratios = ratios(&alone, &beside);
+    let (control, ratios) = (control(&alone), ratios(&alone, &beside));
     let pace = pace.unwrap_or("the adapters' own pace");
     println!("{name}: {TASKS} unfinished tasks over {} sources, {pace}", SOURCES.len());
     println!("  due a second, each once a minute     {:>8.0}", TASKS as f64 / 60.0);
@@ -246,6 +247,7 @@ pub(crate) async fn run(name: &str, database: &str, directory: &Path, pace: Opti
     );
     println!("  posts/s taken in, nobody asked       {}", line(&alone, 0));
     println!("  posts/s taken in beside the asking   {}", line(&beside, 0));
-    println!("  of those around it                   {}  median {:.2}", line(&ratios, 2), median(&ratios));
+    println!("  of those around it                   {}  median {:.3}", line(&ratios, 2), median(ratios.clone()));
+    println!("  nobody asked, of those around it     {}  median {:.3}", line(&control, 2), median(control.clone()));
     store.close().await;
 }

@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::clock::Timestamp;
 use super::retry::{RetryPolicy, throttle_wait};
 
+/// The type of what is handed on to clients, which is no event.
+pub const FORWARD: &str = "forward";
 /// What the names of lanes begin with in which callbacks are handed on to clients; no destination can have one.
 pub const FORWARD_LANES: &str = "@forward:";
 

@@ -294,6 +294,7 @@ impl Fold {
         self.deliveries.extend(audience.iter().map(|destination| NewDelivery {
             id: DeliveryId::new(self.now),
             event_id: event.id.clone(),
+            event_type: event.kind.as_str(),
             destination: destination.clone(),
             replay_id: None,
             url: None,

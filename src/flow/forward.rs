@@ -10,7 +10,7 @@ use url::Url;
 use super::dispatch::URL_LANE;
 use crate::channels::{House, Sender};
 use crate::domain::clock::Timestamp;
-use crate::domain::delivery::FORWARD_LANES;
+use crate::domain::delivery::{FORWARD, FORWARD_LANES};
 use crate::domain::id::{DeliveryId, EventId};
 use crate::egress::host_of;
 use crate::store::{Forwarded, NewDelivery};
@@ -29,6 +29,7 @@ pub fn forward(id: &str, url: &str, now: Timestamp) -> Option<NewDelivery> {
     Some(NewDelivery {
         id: DeliveryId::new(now),
         event_id: EventId::stored(id.to_owned()),
+        event_type: FORWARD,
         destination: format!("{FORWARD_LANES}{host}"),
         replay_id: None,
         url: Some(url.to_owned()),

@@ -68,6 +68,7 @@ pub async fn replay(
         .map(|destination| NewDelivery {
             id: DeliveryId::new(now),
             event_id: EventId::stored(event.id.clone()),
+            event_type: event.kind.as_str(),
             destination,
             replay_id: Some(id.clone()),
             url: url.clone(),

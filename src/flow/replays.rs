@@ -220,6 +220,7 @@ async fn write(tx: &mut Tx, row: &ReplayRow, page: Page, now: Timestamp) -> Resu
                 deliveries.push(NewDelivery {
                     id: DeliveryId::new(now),
                     event_id: EventId::stored(event.event_id.clone()),
+                    event_type: event.kind.as_str(),
                     destination,
                     replay_id: Some(made.id.clone()),
                     url: made.url.clone(),

@@ -28,6 +28,7 @@ pub(super) fn write(tx: &mut Tx, roster: &Roster, kind: EventType, data: Service
         .map(|destination| NewDelivery {
             id: DeliveryId::new(now),
             event_id: event.id.clone(),
+            event_type: kind.as_str(),
             destination,
             replay_id: None,
             url: None,

@@ -10,7 +10,7 @@ use super::fresh::{Fresh, Hand};
 use super::intents::Intents;
 use crate::domain::callback::CallbackOutcome;
 use crate::domain::clock::Timestamp;
-use crate::domain::event::Event;
+use crate::domain::event::{Event, EventType};
 use crate::domain::id::{CallbackId, DeliveryId};
 use crate::store::{Error, NewCallback, NewDelivery, Tx};
 
@@ -106,6 +106,7 @@ async fn tell_contradictions(tx: &mut Tx, contradictions: &[Contradiction], now:
         had.map(|(_, destination)| NewDelivery {
             id: DeliveryId::new(now),
             event_id: both.conflict.clone(),
+            event_type: EventType::TaskConflict.as_str(),
             destination: destination.clone(),
             replay_id: None,
             url: None,

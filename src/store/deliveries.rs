@@ -17,6 +17,8 @@ pub struct NewDelivery {
     pub id: DeliveryId,
     /// What is told.
     pub event_id: EventId,
+    /// The event's type, or [`FORWARD`](crate::domain::delivery::FORWARD).
+    pub event_type: &'static str,
     /// To whom.
     pub destination: String,
     /// The replay that asked for it; `None` for the first telling.
@@ -108,6 +110,7 @@ pub struct DeliveryFilter {
 const NEW: &[(&str, Kind)] = &[
     ("id", Kind::Text),
     ("event_id", Kind::Text),
+    ("event_type", Kind::Text),
     ("destination", Kind::Text),
     ("replay_id", Kind::Text),
     ("url", Kind::Text),
@@ -116,8 +119,8 @@ const NEW: &[(&str, Kind)] = &[
     ("lease_until", Kind::Int),
 ];
 
-const SELECT: &str = "SELECT d.id, d.event_id, e.type AS event_type, d.destination, d.replay_id, d.url, d.status, \
-    d.due_at, d.attempts, d.reason, d.created_at, d.finished_at FROM deliveries d JOIN events e ON e.id = d.event_id";
+const COLUMNS: &str = "id, event_id, event_type, destination, replay_id, url, status, due_at, attempts, reason, created_at, \
+    finished_at";
 
 impl Tx {
     /// Writes deliveries: due now, or held where their destination is disabled. One that is there
@@ -137,6 +140,7 @@ impl Tx {
             cells.extend([
                 Cell::text(delivery.id.as_str()),
                 Cell::text(delivery.event_id.as_str()),
+                Cell::text(delivery.event_type),
                 Cell::text(delivery.destination.as_str()),
                 Cell::text(delivery.replay_id.as_ref().map_or("", ReplayId::as_str)),
                 Cell::text(delivery.url.as_deref()),
@@ -147,9 +151,9 @@ impl Tx {
         });
         self.bulk(
             given,
-            "INSERT INTO deliveries (id, event_id, destination, replay_id, url, status, due_at, lease_owner,
-                 lease_until, lease, failures, attempts, reason, created_at)
-             SELECT g.id, g.event_id, g.destination, g.replay_id, g.url,
+            "INSERT INTO deliveries (id, event_id, event_type, destination, replay_id, url, status, due_at,
+                 lease_owner, lease_until, lease, failures, attempts, reason, created_at)
+             SELECT g.id, g.event_id, g.event_type, g.destination, g.replay_id, g.url,
                  CASE WHEN s.disabled_at IS NULL THEN 'pending' ELSE 'held' END,
                  CASE WHEN s.disabled_at IS NULL THEN COALESCE(g.lease_until, g.now) ELSE NULL END,
                  CASE WHEN s.disabled_at IS NULL THEN g.lease_owner ELSE NULL END,
@@ -232,7 +236,7 @@ impl Tx {
             .bulk_fetch(
                 given,
                 "SELECT d.id, d.destination, d.lease, d.failures, d.attempts, d.replay_id, d.url, d.parts_done,
-                     d.event_id, COALESCE(e.type, 'forward') AS event_type,
+                     d.event_id, d.event_type,
                      COALESCE(e.at, c.received_at, p.at) AS event_at, COALESCE(e.body, '') AS event_body,
                      c.headers AS forwarded_headers, COALESCE(c.body, p.body) AS forwarded,
                      CAST(CASE WHEN e.step = 'processing' AND d.replay_id = '' AND EXISTS (
@@ -284,10 +288,8 @@ impl Tx {
     /// As the database gives them.
     pub async fn forwards(&mut self, of: Vec<String>) -> Result<Vec<DeliveryRow>> {
         let given = Given::rows(of.len()).text("wanted", of.into_iter());
-        let sql = "SELECT d.id, d.event_id, 'forward' AS event_type, d.destination, d.replay_id, d.url, d.status,
-                       d.due_at, d.attempts, d.reason, d.created_at, d.finished_at
-                   FROM given CROSS JOIN deliveries d WHERE d.event_id = wanted";
-        self.bulk_fetch(given, sql).await?.iter().map(read).collect()
+        let sql = format!("SELECT {COLUMNS} FROM given CROSS JOIN deliveries WHERE event_id = wanted");
+        self.bulk_fetch(given, &sql).await?.iter().map(read).collect()
     }
 
     /// One delivery, where it is there for the caller.
@@ -298,9 +300,9 @@ impl Tx {
         let mut values = values![id];
         let seen = match scope.team_scope() {
             None => String::new(),
-            Some(team) => format!("AND {}", among("d.destination", &team.destinations, &mut values)),
+            Some(team) => format!("AND {}", among("destination", &team.destinations, &mut values)),
         };
-        let sql = format!("{SELECT} WHERE d.id = $1 {seen}");
+        let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE id = $1 AND {NO_FORWARD} {seen}");
         self.fetch_one(sql, values).await?.as_ref().map(read).transpose()
     }
 
@@ -309,7 +311,7 @@ impl Tx {
     /// # Errors
     /// As the database gives them.
     pub async fn deliveries(&mut self, scope: &Scope, filter: &DeliveryFilter) -> Result<Page<DeliveryRow>> {
-        let mut listing = Listing::of("deliveries", "id").beside(WITH_TYPE).between(None, filter.before.clone());
+        let mut listing = Listing::of("deliveries", "id").between(None, filter.before.clone());
         if filter.status == Some(DeliveryStatus::Dead) && filter.event_id.is_none() {
             listing = listing.whole(OF_DEAD, "{}");
         }
@@ -363,7 +365,8 @@ impl Tx {
     ) -> Result<Option<Vec<String>>> {
         Ok(match (&filter.destination, scope.team_scope()) {
             (Some(name), _) => {
-                Some(Some(name.clone()).filter(|name| scope.sees_destination(name)).into_iter().collect())
+                let is_shown = |name: &String| scope.sees_destination(name) && !name.starts_with(FORWARD_LANES);
+                Some(Some(name.clone()).filter(is_shown).into_iter().collect())
             }
             (None, Some(team)) => Some(team.destinations.iter().cloned().collect()),
             (None, None) => match by_status {
@@ -377,14 +380,11 @@ impl Tx {
     }
 }
 
-/// The rows of a page, with the type of what each tells.
-const WITH_TYPE: &str =
-    "SELECT listed.*, e.type AS event_type FROM {} AS listed JOIN events e ON e.id = listed.event_id";
 /// The columns of those that are dead, as their index has them.
-const OF_DEAD: &str = "id, event_id, destination, replay_id, url, 'dead' AS status, CAST(NULL AS BIGINT) AS due_at, attempts, \
+const OF_DEAD: &str = "id, event_id, event_type, destination, replay_id, url, 'dead' AS status, CAST(NULL AS BIGINT) AS due_at, attempts, \
     reason, created_at, finished_at";
 /// What is handed on to clients is no delivery of an event.
-const NO_FORWARD: &str = "substr(destination, 1, 9) <> '@forward:'";
+const NO_FORWARD: &str = "event_type <> 'forward'";
 
 fn replay(row: &Row) -> Result<Option<String>> {
     Ok(Some(row.text("replay_id")?).filter(|id| !id.is_empty()))

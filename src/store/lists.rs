@@ -56,8 +56,6 @@ pub(super) struct Listing {
     /// The columns that are walked over, and what makes whole rows of them, in which `{}` stands for those.
     columns: &'static str,
     whole: &'static str,
-    /// What is shown beside each row of the page; `{}` stands for those.
-    beside: &'static str,
     walks: Vec<Vec<Condition>>,
     bounds: Vec<Condition>,
     rest: Vec<Condition>,
@@ -67,26 +65,12 @@ impl Listing {
     /// A list of this table's rows, in the order of this column. Where several walks are merged, and nothing else was
     /// said, they are walked over by that column alone, which is to be unique then: only the rows of the page are read.
     pub(super) fn of(table: &'static str, id: &'static str) -> Self {
-        Self {
-            table,
-            id,
-            columns: "*",
-            whole: "{}",
-            beside: "{}",
-            walks: Vec::new(),
-            bounds: Vec::new(),
-            rest: Vec::new(),
-        }
+        Self { table, id, columns: "*", whole: "{}", walks: Vec::new(), bounds: Vec::new(), rest: Vec::new() }
     }
 
     /// Walks over these columns only, and makes the rows whole afterwards.
     pub(super) fn whole(self, columns: &'static str, whole: &'static str) -> Self {
         Self { columns, whole, ..self }
-    }
-
-    /// What is shown beside the rows.
-    pub(super) fn beside(self, beside: &'static str) -> Self {
-        Self { beside, ..self }
     }
 
     /// One more walk: the rows for which these hold, which stand together in an index.
@@ -137,28 +121,28 @@ impl Listing {
 
     async fn found(&self, tx: &mut Tx, walks: &[Vec<Condition>], rows: usize) -> Result<Vec<Row>> {
         if !self.rest.is_empty() && rows * GLANCE < WINDOW {
-            let (sql, values) = self.query(walks, rows, rows * GLANCE);
+            let (sql, values) = self.query(walks, rows, rows * GLANCE, tx.is_shared());
             let found = tx.fetch(sql, values).await?;
             if found.len() == rows {
                 return Ok(found);
             }
         }
-        let (sql, values) = self.query(walks, rows, WINDOW);
+        let (sql, values) = self.query(walks, rows, WINDOW, tx.is_shared());
         tx.fetch(sql, values).await
     }
 
     /// Where the search ended for want of room; `None` where all was seen.
     async fn searched(&self, tx: &mut Tx, walks: &[Vec<Condition>]) -> Result<Option<String>> {
         let mut values = Vec::new();
-        let walked = self.walked(walks, WINDOW, self.id, &mut values);
+        let walked = self.walked(walks, WINDOW, self.id, tx.is_shared(), &mut values);
         let sql = format!("SELECT count(*) AS many, min({}) AS last FROM ({walked}) AS seen", self.id);
         let Some(row) = tx.fetch_one(sql, values).await? else { return Ok(None) };
         let full = usize::try_from(row.int("many")?).is_ok_and(|many| many >= WINDOW);
         Ok(row.optional_text("last")?.filter(|_| full))
     }
 
-    /// What reads up to so many rows; where the rest is looked for, among a window of so many.
-    fn query(&self, walks: &[Vec<Condition>], rows: usize, window: usize) -> (String, Vec<Value>) {
+    /// What reads up to so many rows; where the rest is looked for, among a window of so many. PostgreSQL `is_lateral`.
+    fn query(&self, walks: &[Vec<Condition>], rows: usize, window: usize, is_lateral: bool) -> (String, Vec<Value>) {
         let mut values = Vec::new();
         let window = if self.rest.is_empty() { rows } else { window };
         let (table, id) = (self.table, self.id);
@@ -167,7 +151,7 @@ impl Listing {
             "*" if walks.len() > 1 => (id, by_id.as_str()),
             columns => (columns, self.whole),
         };
-        let mut sql = self.walked(walks, window, columns, &mut values);
+        let mut sql = self.walked(walks, window, columns, is_lateral, &mut values);
         if whole != "{}" {
             sql = whole.replace("{}", &format!("({sql})"));
         }
@@ -176,15 +160,27 @@ impl Listing {
             let limit = place(&mut values, rows);
             sql = format!("SELECT * FROM ({sql}) AS seen {rest} ORDER BY {} DESC LIMIT {limit}", self.id);
         }
-        if self.beside != "{}" {
-            sql = self.beside.replace("{}", &format!("({sql})"));
-        }
         (sql, values)
     }
 
-    fn walked(&self, walks: &[Vec<Condition>], rows: usize, columns: &str, values: &mut Vec<Value>) -> String {
+    fn walked(
+        &self,
+        walks: &[Vec<Condition>],
+        rows: usize,
+        columns: &str,
+        is_lateral: bool,
+        values: &mut Vec<Value>,
+    ) -> String {
         let (table, id) = (self.table, self.id);
         let limit = place(values, rows);
+        if is_lateral && walks.len() > 1 && are_alike(walks) {
+            let (begins, walk) = one_for_all(walks, values);
+            let bounds = conditions(walk.iter().chain(&self.bounds), values);
+            let walk = format!("SELECT {columns} FROM {table} {bounds} ORDER BY {id} DESC LIMIT {limit}");
+            return format!(
+                "SELECT walk.* FROM {begins} CROSS JOIN LATERAL ({walk}) AS walk ORDER BY {id} DESC LIMIT {limit}"
+            );
+        }
         let mut one = |walk: &Vec<Condition>| {
             let conditions = conditions(walk.iter().chain(&self.bounds), values);
             format!("SELECT {columns} FROM {table} {conditions} ORDER BY {id} DESC LIMIT {limit}")
@@ -196,6 +192,42 @@ impl Listing {
             walks.iter().enumerate().map(|(at, walk)| format!("SELECT * FROM ({}) AS walk_{at}", one(walk))).collect();
         format!("SELECT * FROM ({}) AS walked ORDER BY {id} DESC LIMIT {limit}", parts.join(" UNION ALL "))
     }
+}
+
+/// Whether walks differ in their values, and in nothing else.
+fn are_alike(walks: &[Vec<Condition>]) -> bool {
+    let texts =
+        |walk: &[Condition]| walk.iter().map(|(text, value)| (text.clone(), value.is_some())).collect::<Vec<_>>();
+    walks[0].iter().any(|(_, value)| value.is_some()) && walks.iter().all(|walk| texts(walk) == texts(&walks[0]))
+}
+
+/// Walks that are alike as one, and the table of the values that it takes in turn: PostgreSQL plans it once, where it
+/// would plan each of many by itself, which takes longer than walking (`PERFORMANCE.md`).
+fn one_for_all(walks: &[Vec<Condition>], values: &mut Vec<Value>) -> (String, Vec<Condition>) {
+    let mut row = |walk: &Vec<Condition>| {
+        let places: Vec<String> = walk
+            .iter()
+            .filter_map(|(_, value)| value.clone())
+            .map(|value| {
+                values.push(value);
+                format!("${}", values.len())
+            })
+            .collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<String> = walks.iter().map(&mut row).collect();
+    let (mut columns, mut one) = (Vec::new(), Vec::new());
+    for (text, value) in &walks[0] {
+        match value {
+            None => one.push(holds(text)),
+            Some(_) => {
+                let column = format!("value_{}", columns.len());
+                one.push(holds(&text.replace('?', &format!("begins.{column}"))));
+                columns.push(column);
+            }
+        }
+    }
+    (format!("(VALUES {}) AS begins ({})", rows.join(", "), columns.join(", ")), one)
 }
 
 fn place(values: &mut Vec<Value>, rows: usize) -> String {
@@ -242,11 +274,11 @@ mod tests {
     fn one_walk_is_a_plain_query_and_many_are_merged() {
         let mut listing = Listing::of("t", "id").between(None, Some("x".to_owned()));
         listing.walk(vec![is("a = ?", "b")]);
-        let (sql, values) = listing.query(&listing.walks, 51, WINDOW);
+        let (sql, values) = listing.query(&listing.walks, 51, WINDOW, false);
         assert_eq!(sql, "SELECT * FROM t WHERE a = $2 AND id < $3 ORDER BY id DESC LIMIT $1");
         assert_eq!(values.len(), 3);
         listing.walk(vec![holds("c = 'd'")]);
-        let (sql, _) = listing.query(&listing.walks, 51, WINDOW);
+        let (sql, _) = listing.query(&listing.walks, 51, WINDOW, false);
         assert_eq!(
             sql,
             "SELECT t.* FROM (\
@@ -257,11 +289,30 @@ mod tests {
     }
 
     #[test]
+    fn walks_that_are_alike_are_one_on_postgres() {
+        let mut listing = Listing::of("t", "id").between(None, Some("x".to_owned()));
+        for source in ["m", "n"] {
+            listing.walk(vec![is("a = ?", source), holds("c = 'd'")]);
+        }
+        let (sql, values) = listing.query(&listing.walks, 51, WINDOW, true);
+        assert_eq!(
+            sql,
+            "SELECT t.* FROM (\
+             SELECT walk.* FROM (VALUES ($2), ($3)) AS begins (value_0) CROSS JOIN LATERAL (\
+             SELECT id FROM t WHERE a = begins.value_0 AND c = 'd' AND id < $4 ORDER BY id DESC LIMIT $1) AS walk \
+             ORDER BY id DESC LIMIT $1) AS found CROSS JOIN t WHERE t.id = found.id"
+        );
+        assert_eq!(values.len(), 4);
+        listing.walk(vec![holds("e = 'f'")]);
+        assert!(listing.query(&listing.walks, 51, WINDOW, true).0.contains("UNION ALL"), "these are not");
+    }
+
+    #[test]
     fn what_no_index_knows_is_looked_for_in_a_window() {
         let mut listing = Listing::of("t", "id");
         listing.walk(Vec::new());
         listing.rest(is("m = ?", "x"));
-        let (sql, _) = listing.query(&listing.walks, 51, WINDOW);
+        let (sql, _) = listing.query(&listing.walks, 51, WINDOW, true);
         assert_eq!(
             sql,
             "SELECT * FROM (SELECT * FROM t  ORDER BY id DESC LIMIT $1) AS seen WHERE m = $2 ORDER BY id DESC LIMIT $3"

@@ -158,6 +158,7 @@ const SQLITE: &[Script] = &[
     (8, "lighter", include_str!("../../migrations/sqlite/0008_lighter.sql")),
     (9, "sessions", include_str!("../../migrations/sqlite/0009_sessions.sql")),
     (10, "lighter again", include_str!("../../migrations/sqlite/0010_lighter_again.sql")),
+    (11, "typed deliveries", include_str!("../../migrations/sqlite/0011_typed_deliveries.sql")),
 ];
 const POSTGRES: &[Script] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
@@ -170,6 +171,7 @@ const POSTGRES: &[Script] = &[
     (8, "lighter", include_str!("../../migrations/postgres/0008_lighter.sql")),
     (9, "sessions", include_str!("../../migrations/postgres/0009_sessions.sql")),
     (10, "lighter again", include_str!("../../migrations/postgres/0010_lighter_again.sql")),
+    (11, "typed deliveries", include_str!("../../migrations/postgres/0011_typed_deliveries.sql")),
 ];
 
 fn migrator(scripts: &[Script]) -> Migrator {

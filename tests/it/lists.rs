@@ -45,6 +45,7 @@ async fn seeded(database: &Database, many: i64) -> Store {
         .map(|(at, (_, event))| NewDelivery {
             id: DeliveryId::new(event.at),
             event_id: EventId::stored(event.id.to_string()),
+            event_type: event.kind.as_str(),
             destination: ["ads-slack", "ops-mail"][at % 2].into(),
             replay_id: None,
             url: None,

@@ -7,6 +7,8 @@ use callboard::config::Retention;
 use callboard::domain::access::Scope;
 use callboard::domain::callback::CallbackOutcome;
 use callboard::domain::clock::{ManualClock, Timestamp};
+use callboard::domain::delivery::FORWARD;
+use callboard::domain::event::EventType;
 use callboard::domain::id::{DeliveryId, EventId, IntentId, PollId};
 use callboard::domain::task::{Metadata, Status};
 use callboard::flow::janitor::Janitor;
@@ -76,8 +78,9 @@ pub(crate) async fn write(store: &Store, tasks: &[String], at: Timestamp, body: 
 }
 
 pub(crate) fn delivery(event_id: &EventId, destination: &str, at: Timestamp) -> NewDelivery {
-    let (destination, url) = (destination.to_owned(), None);
-    NewDelivery { id: DeliveryId::new(at), event_id: event_id.clone(), destination, replay_id: None, url }
+    let (event_id, event_type) = (event_id.clone(), EventType::TaskCompleted.as_str());
+    let (destination, replay_id, url) = (destination.to_owned(), None, None);
+    NewDelivery { id: DeliveryId::new(at), event_id, event_type, destination, replay_id, url }
 }
 
 /// Every delivery is done, with one attempt.
@@ -267,7 +270,7 @@ both! {
         let app = TestApp::new(db, "").await;
         write(&app.services.store, &["a".to_owned(), "b".to_owned()], START, b"x", 0).await;
         let ids = app.database.texts("SELECT id FROM callbacks ORDER BY task_id").await;
-        let forward = |id: &str| NewDelivery { url: Some("https://example.com".into()), ..delivery(&EventId::stored(id.to_owned()), "@forward:example.com", START) };
+        let forward = |id: &str| NewDelivery { event_type: FORWARD, url: Some("https://example.com".into()), ..delivery(&EventId::stored(id.to_owned()), "@forward:example.com", START) };
         let mut tx = app.services.store.write().await.unwrap();
         tx.insert_deliveries([forward(&ids[0][0]), forward(&ids[1][0])], START);
         tx.commit().await.unwrap();

@@ -61,9 +61,9 @@ async fn hold_many(app: &TestApp, name: &str, rows: i64) {
     };
     app.database
         .execute(&format!(
-            "{numbers} INSERT INTO deliveries (id, event_id, destination, replay_id, status, lease, failures, attempts,
+            "{numbers} INSERT INTO deliveries (id, event_id, event_type, destination, replay_id, status, lease, failures, attempts,
              reason, created_at)
-         SELECT 'dlv_' || n, (SELECT min(id) FROM events), '{name}', 'rpl_' || n, 'held', 0, 0, 0, 'gone', 1 FROM n"
+         SELECT 'dlv_' || n, (SELECT min(id) FROM events), 'task.completed', '{name}', 'rpl_' || n, 'held', 0, 0, 0, 'gone', 1 FROM n"
         ))
         .await;
 }

@@ -83,6 +83,7 @@ pub(crate) fn delivery(event: &Event, destination: &str, replay_id: Option<Repla
     NewDelivery {
         id: DeliveryId::new(START),
         event_id: event.id.clone(),
+        event_type: event.kind.as_str(),
         destination: destination.into(),
         replay_id,
         url: None,

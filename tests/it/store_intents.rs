@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use callboard::domain::clock::Timestamp;
+use callboard::domain::delivery::FORWARD;
 use callboard::domain::id::{CallbackId, DeliveryId, EventId, IntentId};
 use callboard::domain::task::Metadata;
 use callboard::domain::watch::{Plan, Saving, Watch};
@@ -139,6 +140,7 @@ both! {
         let forward = NewDelivery {
             id: DeliveryId::new(START),
             event_id: EventId::stored(callback.to_string()),
+            event_type: FORWARD,
             destination: "@forward:client.example.com".into(),
             replay_id: None,
             url: Some("https://client.example.com/done".into()),

@@ -71,6 +71,7 @@ fn delivery(event: &Event, destination: &str, replay_id: Option<ReplayId>) -> Ne
     NewDelivery {
         id: DeliveryId::new(event.at),
         event_id: event.id.clone(),
+        event_type: event.kind.as_str(),
         destination: destination.into(),
         replay_id,
         url: None,

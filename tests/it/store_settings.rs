@@ -40,6 +40,7 @@ async fn told(store: &Store, task: &str, destinations: &[&str]) {
     let made = |name: &&str| NewDelivery {
         id: DeliveryId::new(START),
         event_id: event.id.clone(),
+        event_type: event.kind.as_str(),
         destination: (*name).into(),
         replay_id: None,
         url: None,
