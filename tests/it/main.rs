@@ -76,6 +76,7 @@ mod stop;
 mod store;
 mod store_cost;
 mod store_intents;
+mod store_migrated;
 mod store_prune;
 mod store_replays;
 mod store_sessions;
