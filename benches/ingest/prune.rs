@@ -22,7 +22,7 @@ const TIME: Duration = Duration::from_secs(3);
 /// So many rates are measured before, and as many after.
 const ROUNDS: u64 = 3;
 /// It is given up after so many rounds beside the removal.
-const ROUNDS_MAX: u64 = 100;
+const ROUNDS_MAX: u64 = 300;
 
 /// How many are left of those that were seeded, at most so many: what was taken in meanwhile is younger.
 async fn left(store: &Store, limit: u64) -> u64 {

@@ -24,6 +24,8 @@ const REMAINDER: u64 = 256;
 const PASSES: usize = 4;
 /// What is written meanwhile is far from filling the log.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// What could not be copied is tried again after this, and said again.
+const AFTER_AN_ERROR: Duration = Duration::from_secs(1);
 
 /// The thread that copies. It ends with this.
 #[derive(Debug)]
@@ -42,13 +44,14 @@ impl Checkpoints {
         let (end, ended) = oneshot::channel();
         let run = move || {
             while hinted.recv().is_ok() {
-                if report(copy_most(&connection)) == Some(true) {
+                let full = report(copy_most(&connection));
+                if full == Some(true) {
                     let writer = writer.clone();
                     way.begin(move || {
                         writer.with(copy_rest);
                     });
                 }
-                std::thread::sleep(LOOK_EVERY);
+                std::thread::sleep(full.map_or(AFTER_AN_ERROR, |_| LOOK_EVERY));
             }
             drop((connection, writer, way));
             let _ = end.send(());
