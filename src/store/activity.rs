@@ -64,8 +64,11 @@ impl Tx {
         let given = Given::rows(sources.len() * UNDERSTOOD.len())
             .text("wanted", both().map(|(source, _)| source.to_owned()))
             .text("wanted_outcome", both().map(|(_, outcome)| outcome.to_owned()));
-        let sql = "SELECT wanted, (SELECT received_at FROM callbacks WHERE source = wanted AND outcome = wanted_outcome
-                       ORDER BY id DESC LIMIT 1) AS heard_at
+        // The last of all that are not beyond them, in the order of the index: asked for the last of these, PostgreSQL may
+        // look for one along all ids, and there may be none.
+        let sql = "SELECT wanted, (SELECT CASE WHEN source = wanted AND outcome = wanted_outcome THEN received_at END
+                       FROM callbacks WHERE (source, outcome, id) < (wanted, wanted_outcome, 'cb_Z')
+                       ORDER BY source DESC, outcome DESC, id DESC LIMIT 1) AS heard_at
                    FROM given";
         let mut heard: HashMap<String, Timestamp> = HashMap::new();
         for row in self.bulk_fetch(given, sql).await? {

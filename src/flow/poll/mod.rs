@@ -8,6 +8,7 @@ mod fares;
 mod lane;
 mod listing;
 mod question;
+mod queue;
 mod source;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use self::fares::Fares;
 use self::lane::{Lane, Turn, Wants};
 use self::listing::Listing;
 use self::question::{Answers, Asks, Key, Question, TIMEOUT};
+use self::queue::Queue;
 use self::source::{Askable, askable};
 use super::entry::{Answered, Entry, Opened, Reading};
 use super::record::{Recorder, Unrecorded};
@@ -40,8 +42,6 @@ const LEASE_MARGIN: Duration = Duration::from_secs(15);
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// The key of a client whose task never became known is forgotten after a day, in milliseconds, when we start.
 const KEYS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
-/// So many tasks are looked at together when their time has come without an answer.
-const LOOKS: i64 = 256;
 
 /// What the poller works with.
 #[derive(Clone)]
@@ -71,6 +71,8 @@ pub struct Poller {
     parts: Parts,
     lanes: HashMap<String, Lane>,
     fares: Fares,
+    /// As it was read, while it holds.
+    queue: Option<Queue>,
     in_flight: usize,
     done: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
 }
@@ -91,6 +93,8 @@ struct Look {
     begun: usize,
     /// When something may be due next.
     next: Option<Timestamp>,
+    /// Whether all that was due somewhere has been claimed, so that what is next there is not known.
+    emptied: bool,
 }
 
 impl Look {
@@ -111,7 +115,7 @@ impl Poller {
     /// A poller that has nothing in hand.
     pub fn new(parts: Parts) -> Self {
         let (lanes, fares, done) = (HashMap::new(), Fares::default(), mpsc::unbounded_channel());
-        Self { parts, lanes, fares, in_flight: 0, done }
+        Self { parts, lanes, fares, queue: None, in_flight: 0, done }
     }
 
     /// What the process that was here before was asking is asked again at once.
@@ -140,7 +144,7 @@ impl Poller {
                 }
             };
             tokio::select! {
-                () = self.parts.wake.notified() => {}
+                () = self.parts.wake.notified() => self.queue = None,
                 () = soft.cancelled() => {}
                 () = tokio::time::sleep(wait) => {}
                 Some(ended) = self.done.1.recv() => self.ended(ended).await,
@@ -158,6 +162,7 @@ impl Poller {
     /// # Errors
     /// As the database gives them.
     pub async fn tick(&mut self) -> Result<usize> {
+        self.queue = None;
         let look = self.look().await?;
         self.wait_for_all().await;
         Ok(look.begun)
@@ -185,22 +190,22 @@ impl Poller {
         let askable = askable(&roster, self.parts.seal.is_some());
         let named = |ours| askable.iter().filter(move |source| source.key.is_some() == ours).map(Askable::name);
         let (ours, clients): (Vec<&str>, Vec<&str>) = (named(true).collect(), named(false).collect());
-        let mut tx = self.parts.store.read().await?;
-        let next_look = tx.next_look().await?;
-        let looks = if next_look.is_some_and(|at| at <= now) { tx.due_looks(now, LOOKS).await? } else { Vec::new() };
-        let mut next = tx.next_questions(&ours).await?;
-        next.extend(tx.next_relayed(&clients).await?);
-        tx.commit().await?;
-        if looks.is_empty() {
-            next_look.into_iter().for_each(|at| look.not_before(at));
+        let queue = match self.queue.take().filter(|queue| queue.holds(now)) {
+            Some(queue) => queue,
+            None => Queue::read(&self.parts.store, &ours, &clients, now).await?,
+        };
+        if queue.looks.is_empty() {
+            queue.next_look.into_iter().for_each(|at| look.not_before(at));
         } else {
             look.not_before(now);
-            let due = looks.into_iter().map(|(source, task_id)| (source, Reading::Due { task_id }));
+            let due =
+                queue.looks.iter().map(|(source, task_id)| (source.clone(), Reading::Due { task_id: task_id.clone() }));
             record(&self.parts, &roster, due, now).await;
         }
         for source in &askable {
-            self.look_at(source, &roster, &next, now, &mut look).await?;
+            self.look_at(source, &roster, &queue.next, now, &mut look).await?;
         }
+        self.queue = Some(queue).filter(|_| !look.emptied);
         Ok(look)
     }
 
@@ -264,8 +269,8 @@ impl Poller {
                     lane.listing.begun(now.after(TIMEOUT + LEASE_MARGIN));
                     with_our_key(Asks::List(page))
                 }
-                Turn::Strangers => self.claim(source, false, many, now).await?,
-                Turn::Vouched => self.claim(source, true, many, now).await?,
+                Turn::Strangers => self.claim(source, false, many, now, look).await?,
+                Turn::Vouched => self.claim(source, true, many, now, look).await?,
             };
             match (chosen, turn) {
                 (Some(chosen), _) => return Ok(Some((chosen, turn))),
@@ -283,17 +288,20 @@ impl Poller {
         vouched: bool,
         many: usize,
         now: Timestamp,
+        look: &mut Look,
     ) -> Result<Option<Chosen>> {
         let Some(lane) = self.lanes.get_mut(source.name()) else { return Ok(None) };
         let mut claimed = lane.take_ready(vouched, many, now);
         if claimed.is_empty() {
             let lease = (self.parts.owner.as_str(), now.after(TIMEOUT + LEASE_MARGIN));
             let mut tx = self.parts.store.write().await?;
+            let limit = if source.key.is_some() { lane.ahead(many) } else { 1 };
             let all = match source.key {
-                Some(_) => tx.claim_questions(source.name(), vouched, lane.ahead(many), now, lease).await?,
+                Some(_) => tx.claim_questions(source.name(), vouched, limit, now, lease).await?,
                 None => tx.claim_relayed(source.name(), now, lease).await?.into_iter().collect(),
             };
             tx.commit().await?;
+            look.emptied |= all.len() < limit;
             // A request that begins within half of the margin ends within the lease.
             lane.keep_ready(vouched, all, now.after(LEASE_MARGIN / 2));
             claimed = lane.take_ready(vouched, many, now);
