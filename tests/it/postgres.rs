@@ -140,7 +140,7 @@ fn initialize(programs: &Path, account: &Account, home: &Path) {
 const SHELL: &str = r#"
 exec 3<&0
 "$1/postgres" -D "$2/data" -p "$3" -k "$2" -c listen_addresses=127.0.0.1 -c fsync=on \
-    -c max_connections=300 -c shared_buffers=64MB -c max_wal_size=256MB </dev/null 3<&- &
+    -c max_connections=300 </dev/null 3<&- &
 server=$!
 { read -r _ <&3; kill -INT "$server"; } 2>/dev/null &
 reader=$!
