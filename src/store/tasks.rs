@@ -159,8 +159,12 @@ impl Tx {
         let mut listing = match pairs.next() {
             None => {
                 // Of many walks few rows come to the page: only the index is walked over.
-                let mut listing =
-                    Listing::of("tasks", "key").whole("source, status, key", OF_STATUS).between(from, before);
+                let (columns, whole) = if self.is_shared() {
+                    ("source, status, key", OF_STATUS)
+                } else {
+                    ("rowid AS place, key", OF_PLACE)
+                };
+                let mut listing = Listing::of("tasks", "key").whole(columns, whole).between(from, before);
                 for source in &sources {
                     for status in
                         Status::ALL.into_iter().filter(|one| filter.status.is_none_or(|status| status == *one))
@@ -238,9 +242,12 @@ const INDEXED_CHARS: usize = 200;
 const OF_METADATA: &str =
     "SELECT t.* FROM {} AS found CROSS JOIN tasks t WHERE t.source = found.source AND t.task_id = found.task_id";
 
-/// The tasks of the entries of `tasks_listed` that were walked over.
+/// The tasks of the entries of `tasks_listed` that were walked over. PostgreSQL's index does not give their place.
 const OF_STATUS: &str = "SELECT t.* FROM {} AS found CROSS JOIN tasks t
     WHERE t.source = found.source AND t.status = found.status AND t.key = found.key";
+
+/// The same on SQLite, whose index does: each is looked for once, not twice.
+const OF_PLACE: &str = "SELECT t.* FROM {} AS found CROSS JOIN tasks t WHERE t.rowid = found.place";
 
 /// A pair of metadata as it stands in a task's JSON, which we wrote, without spaces: a pair is there exactly if this
 /// text is. Quotes within a value are escaped, so that a value cannot pass for a pair.
