@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::entry::Entry;
+use super::entry::{Entry, Reading};
 use super::fresh::Fresh;
 use super::inbox::{Inbox, Turn};
 use super::notice::{Notice, Notices};
@@ -139,7 +139,11 @@ impl Writer {
     /// Writes all of them, in as few transactions as their content allows. The turn ends when all is handed
     /// over: the next batch is made while this one syncs.
     async fn write(&self, jobs: Vec<Job>, turn: Turn<Job>) {
-        let mut left = vec![(jobs, false)];
+        // Callbacks are mostly of tasks that are new, which PostgreSQL is told in one statement: an answer among them is
+        // about one that is known, and that has to be locked first.
+        let (answers, others): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| matches!(job.entry.reading, Reading::Answered(_)));
+        let mut left = vec![(answers, false), (others, false)];
         let mut handed = Vec::new();
         while let Some((batch, tried)) = left.pop() {
             if batch.is_empty() {
