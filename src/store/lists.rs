@@ -181,16 +181,15 @@ impl Listing {
                 "SELECT walk.* FROM {begins} CROSS JOIN LATERAL ({walk}) AS walk ORDER BY {id} DESC LIMIT {rows}"
             );
         }
-        let mut one = |walk: &Vec<Condition>| {
-            let conditions = conditions(walk.iter().chain(&self.bounds), values);
-            format!("SELECT {columns} FROM {table} {conditions} ORDER BY {id} DESC LIMIT {rows}")
-        };
-        if let [walk] = walks {
-            return one(walk);
-        }
-        let parts: Vec<String> =
-            walks.iter().enumerate().map(|(at, walk)| format!("SELECT * FROM ({}) AS walk_{at}", one(walk))).collect();
-        format!("SELECT * FROM ({}) AS walked ORDER BY {id} DESC LIMIT {rows}", parts.join(" UNION ALL "))
+        // Merged as they are walked, each as far as it comes to the page.
+        let parts: Vec<String> = walks
+            .iter()
+            .map(|walk| {
+                let conditions = conditions(walk.iter().chain(&self.bounds), values);
+                format!("SELECT {columns} FROM {table} {conditions}")
+            })
+            .collect();
+        format!("{} ORDER BY {id} DESC LIMIT {rows}", parts.join(" UNION ALL "))
     }
 }
 
@@ -277,9 +276,8 @@ mod tests {
         assert_eq!(
             sql,
             "SELECT t.* FROM (\
-             SELECT * FROM (SELECT * FROM (SELECT id FROM t WHERE a = $1 AND id < $2 ORDER BY id DESC LIMIT 51) AS walk_0 \
-             UNION ALL SELECT * FROM (SELECT id FROM t WHERE c = 'd' AND id < $3 ORDER BY id DESC LIMIT 51) AS walk_1) \
-             AS walked ORDER BY id DESC LIMIT 51) AS found CROSS JOIN t WHERE t.id = found.id"
+             SELECT id FROM t WHERE a = $1 AND id < $2 UNION ALL SELECT id FROM t WHERE c = 'd' AND id < $3 \
+             ORDER BY id DESC LIMIT 51) AS found CROSS JOIN t WHERE t.id = found.id"
         );
     }
 
