@@ -141,8 +141,8 @@ impl Listing {
         Ok(row.optional_text("last")?.filter(|_| full))
     }
 
-    /// What reads up to so many rows; where the rest is looked for, among a window of so many. PostgreSQL `is_lateral`.
-    fn query(&self, walks: &[Vec<Condition>], rows: usize, window: usize, is_lateral: bool) -> (String, Vec<Value>) {
+    /// What reads up to so many rows; where the rest is looked for, among a window of so many.
+    fn query(&self, walks: &[Vec<Condition>], rows: usize, window: usize, is_postgres: bool) -> (String, Vec<Value>) {
         let mut values = Vec::new();
         let window = if self.rest.is_empty() { rows } else { window };
         let (table, id) = (self.table, self.id);
@@ -151,7 +151,7 @@ impl Listing {
             "*" if walks.len() > 1 => (id, by_id.as_str()),
             columns => (columns, self.whole),
         };
-        let mut sql = self.walked(walks, window, columns, is_lateral, &mut values);
+        let mut sql = self.walked(walks, window, columns, is_postgres, &mut values);
         if whole != "{}" {
             sql = whole.replace("{}", &format!("({sql})"));
         }
@@ -169,11 +169,11 @@ impl Listing {
         walks: &[Vec<Condition>],
         rows: usize,
         columns: &str,
-        is_lateral: bool,
+        is_postgres: bool,
         values: &mut Vec<Value>,
     ) -> String {
         let (table, id) = (self.table, self.id);
-        if is_lateral && rows < WINDOW && walks.len() > 1 && are_alike(walks) {
+        if is_postgres && rows < WINDOW && walks.len() > 1 && are_alike(walks) {
             let (begins, walk) = one_for_all(walks, values);
             let bounds = conditions(walk.iter().chain(&self.bounds), values);
             let walk = format!("SELECT {columns} FROM {table} {bounds} ORDER BY {id} DESC LIMIT {rows}");
@@ -181,15 +181,20 @@ impl Listing {
                 "SELECT walk.* FROM {begins} CROSS JOIN LATERAL ({walk}) AS walk ORDER BY {id} DESC LIMIT {rows}"
             );
         }
-        // Merged as they are walked, each as far as it comes to the page.
-        let parts: Vec<String> = walks
-            .iter()
-            .map(|walk| {
-                let conditions = conditions(walk.iter().chain(&self.bounds), values);
-                format!("SELECT {columns} FROM {table} {conditions}")
-            })
-            .collect();
-        format!("{} ORDER BY {id} DESC LIMIT {rows}", parts.join(" UNION ALL "))
+        let mut one = |walk: &Vec<Condition>| {
+            let conditions = conditions(walk.iter().chain(&self.bounds), values);
+            format!("SELECT {columns} FROM {table} {conditions}")
+        };
+        let order = format!("ORDER BY {id} DESC LIMIT {rows}");
+        let parts = walks.iter().map(&mut one);
+        if is_postgres && walks.len() > 1 {
+            // Else it reads all of a walk for which it expects little, and sorts that. SQLite merges them as it walks, but
+            // where they have limits of their own, it reads each up to that.
+            let limited = |(at, part)| format!("SELECT * FROM ({part} {order}) AS walk_{at}");
+            let parts: Vec<String> = parts.enumerate().map(limited).collect();
+            return format!("SELECT * FROM ({}) AS walked {order}", parts.join(" UNION ALL "));
+        }
+        format!("{} {order}", parts.collect::<Vec<_>>().join(" UNION ALL "))
     }
 }
 
@@ -278,6 +283,14 @@ mod tests {
             "SELECT t.* FROM (\
              SELECT id FROM t WHERE a = $1 AND id < $2 UNION ALL SELECT id FROM t WHERE c = 'd' AND id < $3 \
              ORDER BY id DESC LIMIT 51) AS found CROSS JOIN t WHERE t.id = found.id"
+        );
+        let (sql, _) = listing.query(&listing.walks, 51, WINDOW, true);
+        assert_eq!(
+            sql,
+            "SELECT t.* FROM (\
+             SELECT * FROM (SELECT * FROM (SELECT id FROM t WHERE a = $1 AND id < $2 ORDER BY id DESC LIMIT 51) AS walk_0 \
+             UNION ALL SELECT * FROM (SELECT id FROM t WHERE c = 'd' AND id < $3 ORDER BY id DESC LIMIT 51) AS walk_1) \
+             AS walked ORDER BY id DESC LIMIT 51) AS found CROSS JOIN t WHERE t.id = found.id"
         );
     }
 
