@@ -101,7 +101,8 @@ fn a_terminal_is_shown_the_key_once() {
     let place = Place::new();
     // Of Debian's essential package `bsdutils`: it runs a command on a terminal of its own.
     let mut command = Command::new("script");
-    let serve = format!("{} serve", env!("CARGO_BIN_EXE_callboard"));
+    // Without a shell between them, which would take the signal for itself.
+    let serve = format!("exec {} serve", env!("CARGO_BIN_EXE_callboard"));
     command.args(["--quiet", "--flush", "--return", "--command", &serve, "/dev/null"]);
     command.current_dir(place.path(".")).env_clear().env("PATH", "/usr/bin:/bin").env(ANY_PORT.0, ANY_PORT.1);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
