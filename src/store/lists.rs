@@ -173,19 +173,17 @@ impl Listing {
         values: &mut Vec<Value>,
     ) -> String {
         let (table, id) = (self.table, self.id);
+        let order = format!("ORDER BY {id} DESC LIMIT {rows}");
         if is_postgres && rows < WINDOW && walks.len() > 1 && are_alike(walks) {
             let (begins, walk) = one_for_all(walks, values);
             let bounds = conditions(walk.iter().chain(&self.bounds), values);
-            let walk = format!("SELECT {columns} FROM {table} {bounds} ORDER BY {id} DESC LIMIT {rows}");
-            return format!(
-                "SELECT walk.* FROM {begins} CROSS JOIN LATERAL ({walk}) AS walk ORDER BY {id} DESC LIMIT {rows}"
-            );
+            let walk = format!("SELECT {columns} FROM {table} {bounds} {order}");
+            return format!("SELECT walk.* FROM {begins} CROSS JOIN LATERAL ({walk}) AS walk {order}");
         }
         let mut one = |walk: &Vec<Condition>| {
             let conditions = conditions(walk.iter().chain(&self.bounds), values);
             format!("SELECT {columns} FROM {table} {conditions}")
         };
-        let order = format!("ORDER BY {id} DESC LIMIT {rows}");
         let parts = walks.iter().map(&mut one);
         if is_postgres && walks.len() > 1 {
             // Else it reads all of a walk for which it expects little, and sorts that. SQLite merges them as it walks, but

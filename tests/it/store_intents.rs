@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use callboard::domain::access::Scope;
 use callboard::domain::clock::Timestamp;
-use callboard::domain::delivery::FORWARD;
+use callboard::domain::delivery::{DeliveryStatus, FORWARD};
 use callboard::domain::id::{CallbackId, DeliveryId, EventId, IntentId};
 use callboard::domain::task::Metadata;
 use callboard::domain::watch::{Plan, Saving, Watch};
-use callboard::store::{Intent, NewDelivery, NewIntent, NextAsk, SavedWatch, Store};
+use callboard::store::{DeliveryFilter, Intent, NewDelivery, NewIntent, NextAsk, SavedWatch, Store};
 
 use crate::app::{Database, Db, START, both};
 
@@ -151,5 +152,14 @@ both! {
         let rows = tx.forwards(vec![callback.to_string(), "pol_none".into()]).await.unwrap();
         assert_eq!(rows.len(), 1, "the same is handed on once");
         assert_eq!((rows[0].event_type.as_str(), rows[0].created_at), ("forward", Timestamp(START.0)));
+        // It tells no event: where deliveries are shown, it is not among them.
+        assert!(tx.delivery(&Scope::All, &rows[0].id).await.unwrap().is_none());
+        let all = DeliveryFilter { limit: 10, ..DeliveryFilter::default() };
+        let to_it = DeliveryFilter { destination: Some(rows[0].destination.clone()), ..all.clone() };
+        let of_it = DeliveryFilter { event_id: Some(callback.to_string()), ..all.clone() };
+        let waiting = DeliveryFilter { status: Some(DeliveryStatus::Pending), ..all.clone() };
+        for filter in [all, to_it, of_it, waiting] {
+            assert!(tx.deliveries(&Scope::All, &filter).await.unwrap().items.is_empty(), "{filter:?}");
+        }
     }
 }
