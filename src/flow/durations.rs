@@ -15,12 +15,22 @@ const MODELS_MAX: usize = 1024;
 #[derive(Default)]
 pub struct Durations(Mutex<HashMap<(String, String), VecDeque<Duration>>>);
 
+/// How long a task took until it was completed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Took {
+    /// The source.
+    pub source: String,
+    /// The model.
+    pub model: String,
+    /// The time.
+    pub time: Duration,
+}
+
 impl Durations {
-    /// Notes that a task was completed after `took`.
-    pub fn note(&self, source: &str, model: Option<&str>, took: Duration) {
-        let Some(model) = model else { return };
+    /// Notes how long a task took.
+    pub fn note(&self, Took { source, model, time }: &Took) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (source.to_owned(), model.to_owned());
+        let key = (source.clone(), model.clone());
         if all.len() == MODELS_MAX && !all.contains_key(&key) {
             return;
         }
@@ -28,7 +38,7 @@ impl Durations {
         if latest.len() == REMEMBERED {
             latest.pop_front();
         }
-        latest.push_back(took);
+        latest.push_back(*time);
     }
 
     /// The median of what is remembered; `None` where that is too little.
@@ -51,14 +61,13 @@ mod tests {
     fn the_median_is_of_the_latest_of_the_same_model() {
         let durations = Durations::default();
         let seconds = Duration::from_secs;
-        for took in [1, 2] {
-            durations.note("evolink", Some("kling"), seconds(took));
-        }
+        let took = |took| Took { source: "evolink".into(), model: "kling".into(), time: seconds(took) };
+        [1, 2].iter().for_each(|&time| durations.note(&took(time)));
         assert_eq!(durations.median("evolink", Some("kling")), None);
-        durations.note("evolink", Some("kling"), seconds(90));
+        durations.note(&took(90));
         assert_eq!(durations.median("evolink", Some("kling")), Some(seconds(2)));
         for _ in 0..REMEMBERED {
-            durations.note("evolink", Some("kling"), seconds(7));
+            durations.note(&took(7));
         }
         assert_eq!(durations.median("evolink", Some("kling")), Some(seconds(7)));
         assert_eq!(durations.median("evolink", Some("veo")), None);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::durations::Took;
 use super::entry::{Answered, Draft, Entry, Reading, tell};
 use super::forward::forward;
 use super::intents::{Intents, Standing};
@@ -73,6 +74,8 @@ pub struct Fold {
     pub disputed: BTreeMap<RollupKey, i64>,
     /// Answers of providers.
     pub polls: Vec<NewPoll>,
+    /// How long the tasks took that were completed.
+    pub took: Vec<Took>,
     /// Answers that said the same as the one before.
     pub polls_again: Vec<(PollId, Timestamp)>,
 }
@@ -94,6 +97,7 @@ impl Fold {
             judged: Vec::new(),
             disputed: BTreeMap::new(),
             polls: Vec::new(),
+            took: Vec::new(),
             polls_again: Vec::new(),
         }
     }
@@ -152,7 +156,8 @@ impl Fold {
         let folded = Folded { is_first: true, ..folded_of(&draft.followed.task, &draft.turn, Some(seen), made) };
         self.known.insert(id, Known::made(draft.followed.clone(), entry.plan));
         if let Some((event, audience)) = &draft.event {
-            note_duration(entry, &draft.followed.task, event);
+            let task = &draft.followed.task;
+            self.took.extend(took(task, event, task.created_at));
             self.deliver(Arc::clone(event), audience);
         }
         folded
@@ -183,7 +188,8 @@ impl Fold {
         let made = event.as_ref().map(|(event, _)| event.id.clone());
         let claimed = turn.tell.and_then(|told| told.claimed);
         if let Some((event, _)) = &event {
-            note_duration(entry, &followed.task, event);
+            let task = &followed.task;
+            self.took.extend(took(task, event, task.created_at.or(Some(task.first_seen_at))));
         }
         let folded = folded_of(&followed.task, &turn, seen, made.clone());
         if let (Some(_), Some(conflict), Some(told)) = (claimed, &made, &followed.task.terminal_event) {
@@ -377,13 +383,11 @@ impl Known {
     }
 }
 
-/// Remembers how long a task took, from its beginning at the provider, else from when we knew of it.
-fn note_duration(entry: &Entry, task: &Task, event: &Event) {
-    if event.kind == EventType::TaskCompleted {
-        let began = task.created_at.unwrap_or(task.first_seen_at);
-        let took = task.completed_at.unwrap_or(event.at).since(began);
-        entry.roster.durations.note(&task.source, task.model.as_deref(), took);
-    }
+/// How long a task took that an event tells to be completed, where it is known when it began: at the provider, or for us.
+fn took(task: &Task, event: &Event, began: Option<Timestamp>) -> Option<Took> {
+    let began = began.filter(|_| event.kind == EventType::TaskCompleted)?;
+    let time = task.completed_at.unwrap_or(event.at).since(began);
+    Some(Took { source: task.source.clone(), model: task.model.clone()?, time })
 }
 
 /// An answer in one word, and what it said, for people.

@@ -6,6 +6,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -21,7 +22,7 @@ pub use super::write::Receipt;
 use super::write::{Written, write};
 use crate::domain::clock::{SharedClock, Timestamp};
 use crate::shutdown::Lifecycle;
-use crate::store::{Error, Handed, Store, Tx};
+use crate::store::{Error, Guess, Handed, Store, Tx};
 
 /// How long a commit is waited for (contract §4).
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -34,6 +35,12 @@ pub struct Unrecorded;
 struct Job {
     entry: Entry,
     reply: oneshot::Sender<Result<Receipt, Unrecorded>>,
+}
+
+impl Job {
+    fn is_answer(&self) -> bool {
+        matches!(self.entry.reading, Reading::Answered(_))
+    }
 }
 
 /// Whom the recorder wakes. A wake-up carries no data and is only a hint.
@@ -76,7 +83,7 @@ impl Recorder {
     pub fn start(parts: Parts, life: &Lifecycle) -> Self {
         let inbox = Inbox::new();
         let recorder = Self { inbox: inbox.clone(), repeats: parts.repeats.clone(), notices: parts.notices.clone() };
-        life.spawn(run(Writer { parts }, inbox));
+        life.spawn(run(Writer { parts, all_new: AtomicBool::new(true) }, inbox));
         recorder
     }
 
@@ -133,51 +140,58 @@ async fn supervised(writing: impl Future<Output = ()>) {
 
 struct Writer {
     parts: Parts,
+    /// Whether the last callbacks were all of tasks that were not known, so that the next ones are guessed to be.
+    all_new: AtomicBool,
+}
+
+/// Messages that are to be written in one transaction.
+struct Batch {
+    jobs: Vec<Job>,
+    guess: Guess,
+    /// Whether somebody was in their way before.
+    tried: bool,
 }
 
 impl Writer {
     /// Writes all of them, in as few transactions as their content allows. The turn ends when all is handed
     /// over: the next batch is made while this one syncs.
     async fn write(&self, jobs: Vec<Job>, turn: Turn<Job>) {
-        // Callbacks are mostly of tasks that are new, which PostgreSQL is told in one statement: an answer among them is
-        // about one that is known, and that has to be locked first.
-        let (answers, others): (Vec<Job>, Vec<Job>) =
-            jobs.into_iter().partition(|job| matches!(job.entry.reading, Reading::Answered(_)));
-        let mut left = vec![(answers, false), (others, false)];
+        let mut left = self.batches(jobs);
         let mut handed = Vec::new();
-        while let Some((batch, tried)) = left.pop() {
-            if batch.is_empty() {
+        while let Some(Batch { jobs, guess, tried }) = left.pop() {
+            if jobs.is_empty() {
                 continue;
             }
             let (clock, fresh) = (self.parts.clock.clone(), self.parts.fresh.clone());
             let reserved = match self.parts.store.reserve().await {
                 Ok(reserved) => reserved,
                 Err(error) => {
-                    refuse(batch, &error);
+                    refuse(jobs, &error);
                     continue;
                 }
             };
             // Where nothing comes back, those who wait were told so as the batch was dropped.
-            let Ok((mut batch, outcome)) = reserved.run(move |tx| commit(tx, batch, fresh, clock)).await else {
+            let Ok((mut jobs, outcome)) = reserved.run(move |tx| commit(tx.guessing(guess), jobs, fresh, clock)).await
+            else {
                 continue;
             };
             match outcome {
-                Ok(Some(written)) => handed.push((batch, written)),
+                Ok(Some(written)) => handed.push((jobs, written)),
                 Ok(None) => {
-                    batch.retain(|job| !job.reply.is_closed());
-                    left.push((batch, tried));
+                    jobs.retain(|job| !job.reply.is_closed());
+                    left.push(Batch { jobs, guess, tried });
                 }
+                Err(Error::Supposed) => left.push(Batch { jobs, guess: Guess::Unsure, tried }),
                 // Another instance was in the way, or has just kept the same: tried again, it is a repeat.
                 Err(error) if !tried && (matches!(error, Error::Contention(_)) || error.is_taken()) => {
-                    left.push((batch, true));
+                    left.push(Batch { jobs, guess: Guess::Unsure, tried: true });
                 }
                 // One bad row must not fail its neighbours: halves, until the guilty one is alone.
-                Err(Error::Contention(_) | Error::Content(_)) if batch.len() > 1 => {
-                    let second = batch.split_off(batch.len() / 2);
-                    left.push((second, false));
-                    left.push((batch, false));
+                Err(Error::Contention(_) | Error::Content(_)) if jobs.len() > 1 => {
+                    let second = jobs.split_off(jobs.len() / 2);
+                    left.extend([second, jobs].map(|jobs| Batch { jobs, guess: Guess::Unsure, tried: false }));
                 }
-                Err(error) => refuse(batch, &error),
+                Err(error) => refuse(jobs, &error),
             }
         }
         drop(turn);
@@ -189,9 +203,26 @@ impl Writer {
         }
     }
 
+    /// The messages, as they are written together. Callbacks are mostly of tasks that are new, which PostgreSQL is told in
+    /// one statement: an answer among them is about one that is known, and that has to be locked first.
+    fn batches(&self, jobs: Vec<Job>) -> Vec<Batch> {
+        let of_new = if self.all_new.load(Ordering::Relaxed) { Guess::New } else { Guess::Unsure };
+        if self.parts.store.is_single() {
+            return vec![Batch { jobs, guess: of_new, tried: false }];
+        }
+        let (answers, others): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(Job::is_answer);
+        [(answers, Guess::Known), (others, of_new)].map(|(jobs, guess)| Batch { jobs, guess, tried: false }).into()
+    }
+
     fn answer(&self, batch: Vec<Job>, written: Written) {
+        if !batch.iter().any(Job::is_answer) {
+            self.all_new.store(written.all_new, Ordering::Relaxed);
+        }
         if written.asks {
             self.parts.wakes.questions.notify_one();
+        }
+        if let Some(job) = batch.first() {
+            written.took.iter().for_each(|took| job.entry.roster.durations.note(took));
         }
         written.hand.over();
         if written.waits {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::durations::Took;
 use super::entry::{Entry, Reading};
 use super::fold::{Contradiction, Fold, Folded};
 use super::forward::forward;
@@ -48,6 +49,10 @@ pub struct Written {
     pub hand: Hand,
     /// Whether there are deliveries beside those.
     pub waits: bool,
+    /// How long the tasks took that were completed.
+    pub took: Vec<Took>,
+    /// Whether nothing was known of any of their tasks.
+    pub all_new: bool,
 }
 
 /// Writes messages and what comes of them; deliveries that find a place in `fresh` are in its hand. Nothing is there
@@ -58,6 +63,7 @@ pub struct Written {
 pub async fn write(tx: &mut Tx, entries: &[&Entry], fresh: &Fresh, now: Timestamp) -> Result<Written, Error> {
     let ids: Vec<_> = entries.iter().flat_map(|entry| entry.task_ids()).collect();
     let known = if ids.is_empty() { Default::default() } else { tx.lock_tasks(ids).await? };
+    let all_new = known.is_empty();
     let of_tasks = known.values().filter_map(|followed| followed.intent_id.clone());
     let intents = entries.iter().filter_map(|entry| entry.intent_id().map(str::to_owned)).chain(of_tasks).collect();
     let intents = Intents::of(tx.lock_intents(intents).await?);
@@ -91,7 +97,7 @@ pub async fn write(tx: &mut Tx, entries: &[&Entry], fresh: &Fresh, now: Timestam
     tx.judge_callbacks(&fold.judged).await?;
     tx.count_disputed(&fold.disputed)?;
     tell_contradictions(tx, &fold.contradictions, now).await?;
-    Ok(Written { receipts, events: fold.events, asks, hand, waits })
+    Ok(Written { receipts, events: fold.events, asks, hand, waits, took: fold.took, all_new })
 }
 
 /// A conflict is told to every destination that had the first event, subscribed to it or not.

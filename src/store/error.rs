@@ -11,6 +11,9 @@ pub enum Error {
     /// Two transactions were in each other's way; the same may work at once.
     #[error("two transactions were in each other's way")]
     Contention(#[source] Cause),
+    /// A transaction supposed something that is not so, and wrote nothing.
+    #[error("it is not as it was supposed to be")]
+    Supposed,
     /// This content cannot be stored; other content can.
     #[error("the database refuses this content")]
     Content(#[source] Cause),

@@ -162,8 +162,8 @@ impl Given {
         self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
     }
 
-    /// `given` as it stands in a PostgreSQL statement that has `before` other places already.
-    pub(super) fn as_arrays(&self, before: usize) -> String {
+    /// `given` as it stands in a PostgreSQL statement that has `before` other places already, under a `condition`.
+    pub(super) fn as_arrays(&self, before: usize, condition: &str) -> String {
         let places = self.columns.iter().enumerate();
         let arrays: Vec<String> = places
             .map(|(at, (_, kind))| match kind {
@@ -172,7 +172,7 @@ impl Given {
                 Kind::Bytes => format!("${}::bytea[]", before + at + 1),
             })
             .collect();
-        format!("given ({}) AS (SELECT * FROM UNNEST({}))", self.names(), arrays.join(", "))
+        format!("given ({}) AS (SELECT * FROM UNNEST({}){condition})", self.names(), arrays.join(", "))
     }
 
     pub(super) fn into_arrays(self, arguments: &mut PgArguments) -> Result<()> {
@@ -270,7 +270,7 @@ mod tests {
     fn given_rows_are_written_for_each_database() {
         let given = Given::rows(2).text("a", ["x", "y"].map(str::to_owned).into_iter()).int("b", [1, 2].into_iter());
         assert_eq!(given.as_values(2), "given (a, b) AS (VALUES (?, ?), (?, ?))");
-        assert_eq!(given.as_arrays(0), "given (a, b) AS (SELECT * FROM UNNEST($1::text[], $2::bigint[]))");
+        assert_eq!(given.as_arrays(0, ""), "given (a, b) AS (SELECT * FROM UNNEST($1::text[], $2::bigint[]))");
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub use sweeps::{Sweep, SweepKind};
 pub use tail::{EventCursor, TailRow};
 pub use tasks::{ChangedTask, TaskFilter, TaskId};
 pub use teams::MadeTeam;
-pub use tx::{On, Tx};
+pub use tx::{Guess, On, Tx};
 pub use watches::{Asked, NextAsk, SavedWatch};
 pub use writer::{PostgresTx, SqliteTx, Writer, Writing};
 

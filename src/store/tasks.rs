@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::given::{Cell, Given, Kind};
 use super::lists::{Listing, Page, holds, is};
 use super::row::{Row, values};
-use super::tx::Tx;
+use super::tx::{Guess, Tx};
 use super::{Error, Result};
 use crate::domain::access::Scope;
 use crate::domain::clock::Timestamp;
@@ -76,8 +76,11 @@ impl Tx {
              WHERE t.source = wanted_source AND t.task_id = wanted_task";
         // Most are new: then there is nothing to lock, and a single write needs no transaction around it. One
         // that comes into being meanwhile refuses that write.
-        let glimpse = self.glimpse(wanted(), &format!("SELECT 1 {known} LIMIT 1")).await?;
-        if glimpse.is_some_and(|found| found.is_empty()) {
+        let glimpse = format!("SELECT 1 {known} LIMIT 1");
+        if self.suppose(wanted, &glimpse)
+            || self.guess() != Guess::Known
+                && self.glimpse(wanted(), &glimpse).await?.is_some_and(|found| found.is_empty())
+        {
             return Ok(HashMap::new());
         }
         let lock = if self.is_shared() { "ORDER BY t.source, t.task_id FOR UPDATE OF t" } else { "" };

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{Arguments, AssertSqlSafe, Database, Encode, IntoArguments, Postgres, Sqlite, Type};
+use sqlx::{Arguments, AssertSqlSafe, Database, Encode, IntoArguments, Postgres, Row as _, Sqlite, Type};
 
 use super::given::Given;
 use super::log::Handed;
@@ -16,6 +16,22 @@ pub struct Tx {
     /// Bulk writes that wait for the next query or the commit, to be handed over together: on SQLite a
     /// hand-over wakes another thread and is woken by it, which costs more than a small statement.
     waiting: Vec<(Given, String)>,
+    guess: Guess,
+    /// Queries that are supposed to find nothing: see [`Tx::suppose`].
+    supposed: Vec<(Given, String)>,
+}
+
+/// What a transaction takes the tasks for that it is about to lock. It is right however it guesses: a wrong guess costs
+/// a round trip. On SQLite, where there is none, nothing is guessed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Guess {
+    /// All are new: that is supposed, and where it is not so nothing is written ([`Error::Supposed`]).
+    New,
+    /// It is looked first.
+    #[default]
+    Unsure,
+    /// Some are known.
+    Known,
 }
 
 /// The database's own transaction.
@@ -28,11 +44,16 @@ pub enum On {
 
 impl From<On> for Tx {
     fn from(on: On) -> Self {
-        Self { on, waiting: Vec::new() }
+        Self { on, waiting: Vec::new(), guess: Guess::default(), supposed: Vec::new() }
     }
 }
 
 impl Tx {
+    /// The same, with a guess.
+    pub fn guessing(self, guess: Guess) -> Self {
+        Self { guess, ..self }
+    }
+
     /// Makes everything that was done durable: on SQLite synced to the file, on PostgreSQL to its log.
     ///
     /// # Errors
@@ -51,9 +72,10 @@ impl Tx {
             On::Sqlite(SqliteTx::Write(writing)) => writing.commit(self.waiting).await,
             On::Sqlite(SqliteTx::Read(tx)) => Ok(tx.commit().await.map(|()| Handed::durable())?),
             On::Postgres(PostgresTx::Idle(pool)) => {
-                if !self.waiting.is_empty() {
-                    let (text, arguments) = together(self.waiting)?;
-                    sqlx::query_with(AssertSqlSafe(text), arguments).execute(&pool).await?;
+                if !self.waiting.is_empty() || !self.supposed.is_empty() {
+                    let (text, arguments) = together(self.waiting, self.supposed)?;
+                    let row = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_one(&pool).await?;
+                    as_supposed(row.try_get(0)?)?;
                 }
                 Ok(Handed::durable())
             }
@@ -175,11 +197,33 @@ impl Tx {
         Ok(Some(rows.into_iter().map(Row::Postgres).collect()))
     }
 
-    /// Runs the writes that wait.
+    /// Supposes that a query over the rows `given` finds nothing, where all tasks are guessed to be new and no
+    /// transaction has begun: then it is asked in the very statement that writes, which writes nothing if it was wrong.
+    /// Gives whether it is supposed.
+    pub(super) fn suppose(&mut self, given: impl FnOnce() -> Given, sql: &str) -> bool {
+        let supposes = self.guess == Guess::New && matches!(self.on, On::Postgres(PostgresTx::Idle(_)));
+        if supposes {
+            self.supposed.push((given(), sql.to_owned()));
+        }
+        supposes
+    }
+
+    /// What the tasks are taken for.
+    pub(super) fn guess(&self) -> Guess {
+        self.guess
+    }
+
+    /// Runs the writes that wait, once what is supposed is found to be so.
     ///
     /// # Errors
-    /// As the database gives them.
+    /// As the database gives them, and [`Error::Supposed`].
     pub async fn flush(&mut self) -> Result<()> {
+        let supposed = std::mem::take(&mut self.supposed);
+        if let (On::Postgres(tx), false) = (&mut self.on, supposed.is_empty()) {
+            let (text, arguments) = together(Vec::new(), supposed)?;
+            let row = sqlx::query_with(AssertSqlSafe(text), arguments).fetch_one(tx.begun().await?).await?;
+            as_supposed(row.try_get(0)?)?;
+        }
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -188,7 +232,7 @@ impl Tx {
             On::Sqlite(SqliteTx::Write(writing)) => writing.write(waiting).await?,
             On::Sqlite(SqliteTx::Read(_)) => return Err(Error::Unusable("this transaction only reads".into())),
             On::Postgres(tx) => {
-                let (text, arguments) = together(waiting)?;
+                let (text, arguments) = together(waiting, Vec::new())?;
                 sqlx::query_with(AssertSqlSafe(text), arguments).execute(tx.begun().await?).await?;
             }
         }
@@ -199,20 +243,37 @@ impl Tx {
 /// A query over given rows for PostgreSQL.
 fn asked(given: Given, sql: &str) -> Result<(String, PgArguments)> {
     let mut arguments = PgArguments::default();
-    let text = format!("WITH {} {sql}", given.as_arrays(0));
+    let text = format!("WITH {} {sql}", given.as_arrays(0, ""));
     given.into_arrays(&mut arguments)?;
     Ok((text, arguments))
 }
 
-/// Writes as one statement for PostgreSQL, which takes each statement in a round trip of its own.
-fn together(writes: Vec<(Given, String)>) -> Result<(String, PgArguments)> {
-    let mut parts = Vec::with_capacity(writes.len());
+/// Writes as one statement for PostgreSQL, which takes each statement in a round trip of its own. Where one of the
+/// queries finds something that are supposed to find nothing, nothing is written; whether one did is its answer.
+fn together(writes: Vec<(Given, String)>, supposed: Vec<(Given, String)>) -> Result<(String, PgArguments)> {
+    let mut parts = Vec::with_capacity(writes.len() + 1);
     let mut arguments = PgArguments::default();
-    for (number, (given, sql)) in writes.into_iter().enumerate() {
-        parts.push(format!("write_{number} AS (WITH {} {sql})", given.as_arrays(arguments.len())));
+    let (condition, answer) = match supposed.len() {
+        0 => ("", "SELECT false"),
+        _ => (" WHERE NOT EXISTS (SELECT FROM supposed)", "SELECT EXISTS (SELECT FROM supposed)"),
+    };
+    let mut queries = Vec::with_capacity(supposed.len());
+    for (given, sql) in supposed {
+        queries.push(format!("(WITH {} {sql})", given.as_arrays(arguments.len(), "")));
         given.into_arrays(&mut arguments)?;
     }
-    Ok((format!("WITH {} SELECT 1", parts.join(", ")), arguments))
+    if !queries.is_empty() {
+        parts.push(format!("supposed AS MATERIALIZED ({})", queries.join(" UNION ALL ")));
+    }
+    for (number, (given, sql)) in writes.into_iter().enumerate() {
+        parts.push(format!("write_{number} AS (WITH {} {sql})", given.as_arrays(arguments.len(), condition)));
+        given.into_arrays(&mut arguments)?;
+    }
+    Ok((format!("WITH {} {answer}", parts.join(", ")), arguments))
+}
+
+fn as_supposed(found: bool) -> Result<()> {
+    if found { Err(Error::Supposed) } else { Ok(()) }
 }
 
 /// A statement with its values, for either database.
