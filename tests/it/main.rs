@@ -38,6 +38,7 @@ mod end_to_end;
 mod endpoint;
 mod first_run;
 mod fresh;
+mod guess;
 mod interleave;
 mod keys;
 mod kill;
