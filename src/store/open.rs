@@ -76,8 +76,10 @@ impl Store {
             .statement_cache_capacity(STATEMENTS_KEPT)
             .application_name("callboard")
             .disable_statement_logging();
-        // Migrations may take as long as they need; everything else is bounded.
-        let mut first = PgConnection::connect_with(&options).await?;
+        // Migrations may take as long as they need; everything else is bounded. None of them waits for its sync: where one is
+        // lost, so is all that came after it, and the next start does it again.
+        let unsynced = options.clone().options([("synchronous_commit", "off")]);
+        let mut first = PgConnection::connect_with(&unsynced).await?;
         migrator(POSTGRES).run_direct(None, &mut first, false).await.map_err(cannot_migrate)?;
         sqlx::query(SETTLE_RESTORED).execute(&mut first).await?;
         first.close().await?;

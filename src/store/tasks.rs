@@ -58,6 +58,12 @@ const ROW: &str = "key, source, task_id, provider, status, model, progress, outp
     completed_at, observed_via, confirmed, metadata, metadata_origin, first_seen_at, updated_at, processing_event, \
     terminal_event, conflict_event";
 
+const WATCH: &str = "source, task_id, vouched, ask_at, lease_owner, state, intent_id";
+
+/// Whether any of the tasks is known, on PostgreSQL.
+const ANY_KNOWN: &str = "SELECT 1 FROM given
+    CROSS JOIN LATERAL (SELECT FROM tasks WHERE source = wanted_source AND task_id = wanted_task LIMIT 1) one LIMIT 1";
+
 impl Tx {
     /// The tasks of these ids that are known, locked until the transaction ends.
     ///
@@ -72,30 +78,40 @@ impl Tx {
                 .text("wanted_source", ids.iter().map(|(source, _)| source.clone()))
                 .text("wanted_task", ids.iter().map(|(_, task)| task.clone()))
         };
-        let known = "FROM given CROSS JOIN tasks t LEFT JOIN watches w ON w.source = t.source AND w.task_id = t.task_id
-             WHERE t.source = wanted_source AND t.task_id = wanted_task";
         // Most are new: then there is nothing to lock, and a single write needs no transaction around it. One
         // that comes into being meanwhile refuses that write.
-        let glimpse = format!("SELECT 1 {known} LIMIT 1");
-        if self.suppose(wanted, &glimpse)
-            || self.guess() != Guess::Known
-                && self.glimpse(wanted(), &glimpse).await?.is_some_and(|found| found.is_empty())
-        {
+        if self.suppose(wanted, ANY_KNOWN) {
             return Ok(HashMap::new());
         }
-        let lock = if self.is_shared() { "ORDER BY t.source, t.task_id FOR UPDATE OF t" } else { "" };
-        let columns: Vec<String> = ROW.split(',').map(|column| format!("t.{}", column.trim())).collect();
-        let columns = columns.join(", ");
-        let watch = "w.vouched, w.ask_at, w.lease_owner, w.state, w.intent_id";
-        let rows = self.bulk_fetch(wanted(), &format!("SELECT {columns}, {watch} {known} {lock}")).await?;
-        rows.iter()
-            .map(|row| {
-                let task = read(row)?;
-                let id = (task.source.clone(), task.task_id.clone());
-                let intent_id = row.optional_text("intent_id")?;
-                Ok((id, Followed { task: task.into(), watch: read_watch(row)?, intent_id }))
-            })
-            .collect()
+        let is_looked_for = self.guess() != Guess::Known;
+        if is_looked_for && self.glimpse(wanted(), ANY_KNOWN).await?.is_some_and(|found| found.is_empty()) {
+            return Ok(HashMap::new());
+        }
+        let rows =
+            self.bulk_fetch(wanted(), &format!("SELECT {ROW} {}", self.each_wanted("tasks", "FOR UPDATE"))).await?;
+        let mut known = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let task = read(row)?;
+            let id = (task.source.clone(), task.task_id.clone());
+            known.insert(id, Followed { task: task.into(), watch: None, intent_id: None });
+        }
+        // Only now: who had the tasks until they were locked may have written them.
+        let watches = format!("SELECT {WATCH} {}", self.each_wanted("watches", ""));
+        for row in self.bulk_fetch(wanted(), &watches).await? {
+            let Some(followed) = known.get_mut(&(row.text("source")?, row.text("task_id")?)) else { continue };
+            (followed.watch, followed.intent_id) = (Some(read_watch(&row)?), row.optional_text("intent_id")?);
+        }
+        Ok(known)
+    }
+
+    /// From where the rows of the wanted tasks come, locked where others may write. PostgreSQL is told to look for each by
+    /// itself: a plan that it made while the table was small, and keeps, reads all of it for each.
+    fn each_wanted(&self, table: &str, lock: &str) -> String {
+        let wanted = "source = wanted_source AND task_id = wanted_task";
+        match self.is_shared() {
+            true => format!("FROM given CROSS JOIN LATERAL (SELECT * FROM {table} WHERE {wanted} LIMIT 1 {lock}) one"),
+            false => format!("FROM given CROSS JOIN {table} WHERE {wanted}"),
+        }
     }
 
     /// Writes tasks that were not known. One that another instance has made meanwhile is refused when
@@ -303,11 +319,10 @@ fn json<T: serde::Serialize + ?Sized>(value: &T) -> Option<String> {
     serde_json::to_string(value).ok()
 }
 
-fn read_watch(row: &Row) -> Result<Option<Watch>> {
-    let Some(state) = row.optional_text("state")? else { return Ok(None) };
-    let watch: Watch = serde_json::from_str(&state).map_err(|_| Error::Corrupt { column: "state" })?;
+fn read_watch(row: &Row) -> Result<Watch> {
+    let watch: Watch = row.parsed("state", |text| serde_json::from_str(text).ok())?;
     let asking = row.optional_text("lease_owner")?.is_some();
-    Ok(Some(Watch { ask_at: row.optional_time("ask_at")?, asking, vouched: row.int("vouched")? == 1, ..watch }))
+    Ok(Watch { ask_at: row.optional_time("ask_at")?, asking, vouched: row.int("vouched")? == 1, ..watch })
 }
 
 fn read(row: &Row) -> Result<Task> {

@@ -161,11 +161,11 @@ impl Tx {
     /// Runs a query over the rows `given`; gives the rows of the answer, in no particular order. What it says of one row
     /// must not hang on the others: SQLite is asked for one after the other where it may be written to.
     pub(super) async fn bulk_fetch(&mut self, given: Given, sql: &str) -> Result<Vec<Row>> {
-        self.flush().await?;
         let mut answer = Vec::new();
         if given.count() == 0 {
             return Ok(answer);
         }
+        self.flush().await?;
         match &mut self.on {
             On::Postgres(tx) => {
                 let (text, arguments) = asked(given, sql)?;

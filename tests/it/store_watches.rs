@@ -96,6 +96,28 @@ both! {
         assert_eq!(claim(&store, true, 9, later(50)).await.len(), 3);
     }
 
+    async fn who_waits_for_a_task_sees_its_watch_as_it_is_then(db: Db) {
+        let database = Database::fresh(db);
+        let store = database.store().await;
+        let mut tx = store.write().await.unwrap();
+        tx.insert_tasks([ended("t", Status::Completed, START).0]);
+        save(&mut tx, &[(id("evolink", "t"), watch(true, Some(later(1))))]);
+        tx.commit().await.unwrap();
+
+        let mut first = store.write().await.unwrap();
+        first.lock_tasks(vec![id("evolink", "t")]).await.unwrap();
+        let second = tokio::spawn({
+            let store = store.clone();
+            async move { locked(&store, "t").await }
+        });
+        while db == Db::Postgres && database.number("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").await == 0 {
+            tokio::task::yield_now().await;
+        }
+        save(&mut first, &[(id("evolink", "t"), watch(true, Some(later(99))))]);
+        first.commit().await.unwrap();
+        assert_eq!(second.await.unwrap().unwrap().ask_at, Some(later(99)));
+    }
+
     async fn what_a_dead_process_was_asking_is_due_at_once(db: Db) {
         let database = Database::fresh(db);
         let store = database.store().await;
