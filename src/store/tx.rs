@@ -259,11 +259,11 @@ fn together(writes: Vec<(Given, String)>, supposed: Vec<(Given, String)>) -> Res
     };
     let mut queries = Vec::with_capacity(supposed.len());
     for (given, sql) in supposed {
-        queries.push(format!("(WITH {} {sql})", given.as_arrays(arguments.len(), "")));
+        queries.push(format!("EXISTS (WITH {} {sql})", given.as_arrays(arguments.len(), "")));
         given.into_arrays(&mut arguments)?;
     }
     if !queries.is_empty() {
-        parts.push(format!("supposed AS MATERIALIZED ({})", queries.join(" UNION ALL ")));
+        parts.push(format!("supposed AS MATERIALIZED (SELECT 1 WHERE {})", queries.join(" OR ")));
     }
     for (number, (given, sql)) in writes.into_iter().enumerate() {
         parts.push(format!("write_{number} AS (WITH {} {sql})", given.as_arrays(arguments.len(), condition)));
