@@ -1,5 +1,6 @@
 //! What a batch of callbacks is guessed to be about: a wrong guess changes nothing but how often the database is asked.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use callboard::domain::access::Scope;
@@ -63,6 +64,27 @@ both! {
             let is_refused = matches!(read, Err(Error::Supposed));
             assert_eq!(is_refused, is_known && db == Db::Postgres, "{read:?}");
         }
+    }
+
+    async fn that_a_destination_takes_deliveries_is_supposed_as_well(db: Db) {
+        let database = Database::fresh(db);
+        let store = database.store().await;
+        for (task_id, is_disabled) in [("a", false), ("b", true)] {
+            if is_disabled {
+                let sql = "INSERT INTO destination_states (name, failures, disabled_at) VALUES ('backend', 9, 1)";
+                database.execute(sql).await;
+            }
+            let mut tx = store.write().await.unwrap().guessing(Guess::New);
+            tx.lock_tasks(vec![("evolink".into(), task_id.into())]).await.unwrap();
+            let disabled = tx.disabled(&HashSet::from(["backend"])).await.unwrap();
+            tx.insert_tasks([task(task_id)]);
+            let written = tx.commit().await;
+            match db {
+                Db::Sqlite => assert_eq!((disabled.len(), written.is_ok()), (usize::from(is_disabled), true)),
+                Db::Postgres => assert_eq!(matches!(written, Err(Error::Supposed)), is_disabled, "{written:?}"),
+            }
+        }
+        assert_eq!(names(&store).await, if db == Db::Sqlite { &["a", "b"][..] } else { &["a"] });
     }
 
     async fn a_task_that_is_heard_of_again_is_told_and_its_time_noted_once(db: Db) {
