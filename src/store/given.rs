@@ -12,6 +12,7 @@ use sqlx::sqlite::SqliteArguments;
 
 use super::Result;
 use super::row::storable;
+use super::tasks::TaskId;
 use super::tx::cannot_bind;
 use crate::domain::clock::Timestamp;
 
@@ -96,6 +97,13 @@ impl Given {
     /// So many rows, to be given column by column.
     pub(super) fn rows(rows: usize) -> Self {
         Self { columns: Vec::with_capacity(8), rows, held: Held::Columns(Vec::with_capacity(8)) }
+    }
+
+    /// Tasks that are wanted.
+    pub(super) fn of_tasks<'t>(ids: impl ExactSizeIterator<Item = &'t TaskId> + Clone) -> Self {
+        Self::rows(ids.len())
+            .text("wanted_source", ids.clone().map(|(source, _)| source.clone()))
+            .text("wanted_task", ids.map(|(_, task_id)| task_id.clone()))
     }
 
     /// Rows as their owner has them.

@@ -145,11 +145,7 @@ impl Tx {
         // Everybody locks in the order of the ids, so that two never wait for each other.
         ids.sort_unstable();
         ids.dedup();
-        let wanted = || {
-            Given::rows(ids.len())
-                .text("wanted_source", ids.iter().map(|(source, _)| source.clone()))
-                .text("wanted_task", ids.iter().map(|(_, task)| task.clone()))
-        };
+        let wanted = || Given::of_tasks(ids.iter());
         let lock = if self.is_shared() { "ORDER BY t.source, t.task_id FOR UPDATE OF t" } else { "" };
         let sql = format!(
             "SELECT t.source, t.task_id, t.status FROM given CROSS JOIN tasks t

@@ -73,11 +73,7 @@ impl Tx {
         // Everybody locks in the order of the ids, so that two never wait for each other.
         ids.sort_unstable();
         ids.dedup();
-        let wanted = || {
-            Given::rows(ids.len())
-                .text("wanted_source", ids.iter().map(|(source, _)| source.clone()))
-                .text("wanted_task", ids.iter().map(|(_, task)| task.clone()))
-        };
+        let wanted = || Given::of_tasks(ids.iter());
         // Most are new: then there is nothing to lock, and a single write needs no transaction around it. One
         // that comes into being meanwhile refuses that write.
         if self.suppose(wanted, ANY_KNOWN) {
@@ -97,7 +93,7 @@ impl Tx {
         }
         // Only now: who had the tasks until they were locked may have written them.
         let watches = format!("SELECT {WATCH} {}", self.each_wanted("watches", ""));
-        for row in self.bulk_fetch(wanted(), &watches).await? {
+        for row in self.bulk_fetch(Given::of_tasks(known.keys()), &watches).await? {
             let Some(followed) = known.get_mut(&(row.text("source")?, row.text("task_id")?)) else { continue };
             (followed.watch, followed.intent_id) = (Some(read_watch(&row)?), row.optional_text("intent_id")?);
         }

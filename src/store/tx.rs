@@ -249,7 +249,7 @@ fn asked(given: Given, sql: &str) -> Result<(String, PgArguments)> {
 }
 
 /// Writes as one statement for PostgreSQL, which takes each statement in a round trip of its own. Where one of the
-/// queries finds something that are supposed to find nothing, nothing is written; whether one did is its answer.
+/// queries that are supposed to find nothing finds something, nothing is written; whether one did is its answer.
 fn together(writes: Vec<(Given, String)>, supposed: Vec<(Given, String)>) -> Result<(String, PgArguments)> {
     let mut parts = Vec::with_capacity(writes.len() + 1);
     let mut arguments = PgArguments::default();
