@@ -126,7 +126,7 @@ impl Tx {
         rows.iter().map(read_state).collect()
     }
 
-    /// Those of these destinations that are disabled at this moment; none where that is supposed ([`Guess::New`]). It
+    /// Those of these destinations that are disabled at this moment; none where that is supposed ([`super::Guess::New`]). It
     /// begins no transaction: where instances share the database, one may be disabled meanwhile.
     ///
     /// # Errors
