@@ -71,7 +71,8 @@ both! {
         let store = database.store().await;
         for (task_id, is_disabled) in [("a", false), ("b", true)] {
             if is_disabled {
-                let sql = "INSERT INTO destination_states (name, failures, disabled_at) VALUES ('backend', 9, 1)";
+                let sql = "INSERT INTO destination_states (name, failures, disabled_at, disabled_reason)
+                           VALUES ('backend', 0, 1, 'operator')";
                 database.execute(sql).await;
             }
             let mut tx = store.write().await.unwrap().guessing(Guess::New);
