@@ -60,9 +60,12 @@ const ROW: &str = "key, source, task_id, provider, status, model, progress, outp
 
 const WATCH: &str = "source, task_id, vouched, ask_at, lease_owner, state, intent_id";
 
-/// Whether any of the tasks is known, on PostgreSQL.
+/// Whether any of the tasks is known, on PostgreSQL: whether it is the first from its id on. Asked for by its source and id it
+/// would be looked for along any index of its source, while the statistics are those of an empty table.
 const ANY_KNOWN: &str = "SELECT 1 FROM given
-    CROSS JOIN LATERAL (SELECT FROM tasks WHERE source = wanted_source AND task_id = wanted_task LIMIT 1) one LIMIT 1";
+    CROSS JOIN LATERAL (SELECT source, task_id FROM tasks WHERE (source, task_id) >= (wanted_source, wanted_task)
+        ORDER BY source, task_id LIMIT 1) first
+    WHERE source = wanted_source AND task_id = wanted_task LIMIT 1";
 
 impl Tx {
     /// The tasks of these ids that are known, locked until the transaction ends.
