@@ -76,12 +76,9 @@ impl Store {
             .statement_cache_capacity(STATEMENTS_KEPT)
             .application_name("callboard")
             .disable_statement_logging();
-        // Migrations may take as long as they need; everything else is bounded. None of them waits for its sync: where one is
-        // lost, so is all that came after it, and the next start does it again.
-        let unsynced = options.clone().options([("synchronous_commit", "off")]);
-        let mut first = PgConnection::connect_with(&unsynced).await?;
-        migrator(POSTGRES).run_direct(None, &mut first, false).await.map_err(cannot_migrate)?;
-        sqlx::query(SETTLE_RESTORED).execute(&mut first).await?;
+        // Migrations may take as long as they need; everything else is bounded.
+        let mut first = PgConnection::connect_with(&options).await?;
+        migrate_postgres(&mut first).await?;
         first.close().await?;
 
         let bounded = options.options([
@@ -138,6 +135,19 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     Ok(())
+}
+
+/// Whoever migrates a PostgreSQL database holds this advisory lock: the first letters of the name, in ASCII.
+const MIGRATING: i64 = i64::from_be_bytes(*b"callboar");
+
+/// Brings a PostgreSQL database to this version, in one transaction: one commit is cheaper than eleven, and what fails leaves
+/// it as it was. The lock of the migrator itself ends before the commit, so that whoever comes second waits for ours.
+async fn migrate_postgres(connection: &mut PgConnection) -> Result<()> {
+    let mut all = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATING).execute(&mut *all).await?;
+    migrator(POSTGRES).run_direct(None, &mut *all, false).await.map_err(cannot_migrate)?;
+    sqlx::query(SETTLE_RESTORED).execute(&mut *all).await?;
+    Ok(all.commit().await?)
 }
 
 async fn check_sqlite(connection: &mut SqliteConnection) -> Result<()> {

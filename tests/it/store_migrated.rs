@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use callboard::domain::delivery::FORWARD;
 use callboard::domain::id::{CallbackId, EventId};
+use callboard::domain::secret::Secret;
 use callboard::domain::task::Status;
-use callboard::store::NewDelivery;
+use callboard::store::{NewDelivery, Store};
+use futures_util::future::join_all;
 
 use crate::app::{Database, Db, START, both};
 use crate::store::{delivery, ended};
@@ -43,4 +45,34 @@ both! {
         let types = database.texts("SELECT destination, event_type FROM deliveries ORDER BY destination").await;
         assert_eq!(types, [["@forward:example.com", "forward"], ["ads-slack", "task.failed"]]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_that_start_at_once_on_a_new_database_all_find_it_migrated() {
+    let database = Database::fresh(Db::Postgres);
+    let stores = join_all((0..4).map(|_| database.store())).await;
+    let left = database.number("SELECT max(version) - count(*) FROM _sqlx_migrations WHERE success").await;
+    assert_eq!(left, 0, "each ran once");
+    for store in stores {
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn migrations_of_which_one_fails_leave_the_database_as_it_was() {
+    let database = Database::fresh(Db::Postgres);
+    database.store().await.close().await;
+    for sql in UNTYPED {
+        database.execute(sql).await;
+    }
+    // 0009 can be done again, 0011 cannot.
+    database.execute("DROP TABLE sessions; DELETE FROM _sqlx_migrations WHERE version = 9").await;
+    database.execute("ALTER TABLE deliveries ADD COLUMN event_type TEXT").await;
+
+    let failed = Store::open_postgres(&Secret::new(database.url.as_str())).await.map(drop).unwrap_err().to_string();
+    assert!(failed.contains("event_type"), "{failed}");
+    let done = database.texts("SELECT version::text FROM _sqlx_migrations WHERE version IN (9, 11)").await;
+    assert_eq!(done, Vec::<Vec<String>>::new());
+    database.execute("ALTER TABLE deliveries DROP COLUMN event_type").await;
+    database.store().await.close().await;
 }
