@@ -103,9 +103,6 @@ async fn special(asked: &Asked, database: asked::Database) {
         prune::run_on(database.name(), url, asked.numbers.first().copied()).await;
     }
     if asked.wants("watch", &[]) {
-        for pace in [None, Some("2000/s")] {
-            let directory = tempfile::tempdir().unwrap();
-            watch::run(database.name(), &url(directory.path()), directory.path(), pace).await;
-        }
+        watch::run_on(database.name(), url).await;
     }
 }

@@ -2,9 +2,10 @@
 //! with, and what that takes from taking callbacks in. `cargo bench -- watch`.
 //!
 //! Posts are taken in with nobody asked and beside the asking in turn, on one database that grows meanwhile, and each
-//! run beside the asking is held against the two around it. So is each with nobody asked against the two such around it:
-//! what that differs by is what the machine does. The provider that is asked, the load and the database share
-//! the machine's cores with the service: what they take counts as if the service had.
+//! run beside the asking is held against the two around it: the callbacks that are recorded, and all messages, which are
+//! the answers too. So is each with nobody asked against the two such around it: what that differs by is what the machine
+//! does. The provider that is asked, the load and the database share the machine's cores with the service: what they take
+//! counts as if the service had.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -30,12 +31,16 @@ use crate::table::median;
 const TASKS: usize = 100_000;
 const SOURCES: [&str; 5] = ["evolink", "evolink-2", "evolink-3", "aivideoapi", "replicate"];
 const SEEDED_AT_ONCE: usize = 1000;
+/// How often each is asked for.
+const EVERY: Duration = Duration::from_secs(60);
+/// What nothing but the machine bounds, requests a second and source.
+const UNBOUNDED: &str = "2000/s";
 /// How long questions are counted.
 const TIME: Duration = Duration::from_secs(10);
-/// How long posts are taken in each time.
-const LOAD_TIME: Duration = Duration::from_secs(4);
+/// How long posts are taken in each time: short, as the machine's speed changes within a minute.
+const LOAD_TIME: Duration = Duration::from_secs(2);
 /// So often beside the asking, and once more with nobody asked.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 31;
 /// What is under way when the asking begins or ends is not measured.
 const SETTLING: Duration = Duration::from_secs(1);
 /// More posts than are taken in by any run.
@@ -92,8 +97,9 @@ fn config(database: &str, provider: SocketAddr, directory: &Path, pace: Option<&
         .unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
-/// Tasks that were begun and have not ended, every one due within a minute.
-async fn seed(store: &Store, app: &App, now: Timestamp) {
+/// Tasks that were begun and have not ended, every one due `within` a time from now.
+async fn seed(store: &Store, app: &App, within: Duration) {
+    let now = SystemClock.now();
     let roster = app.services.roster.now();
     for first in (0..TASKS).step_by(SEEDED_AT_ONCE) {
         let followed: Vec<(Followed, Timestamp)> = (first..first + SEEDED_AT_ONCE)
@@ -103,7 +109,7 @@ async fn seed(store: &Store, app: &App, now: Timestamp) {
                 let seen = Observation::new(&format!("task-unified-1757169743-{number:016}"), Status::Processing);
                 let (metadata, metadata_origin) = (Metadata::new(), MetadataOrigin::Absent);
                 let from = Provenance { via: Via::Poll, trust: Trust::SignedBody, metadata, metadata_origin };
-                let spread = Duration::from_millis((number % 60_000) as u64);
+                let spread = within.mul_f64((number % TASKS) as f64 / TASKS as f64);
                 let context = Context {
                     from: &from,
                     plan: &active.plan,
@@ -163,12 +169,14 @@ impl Posts {
     }
 
     /// The same beside a poller, which is ended afterwards. What it had claimed becomes due by itself, and many others
-    /// are due meanwhile.
-    async fn ingest_beside(&mut self, poller: Poller) -> f64 {
+    /// are due meanwhile. Gives the tasks a second that were asked for, too.
+    async fn ingest_beside(&mut self, poller: Poller, asked: &AtomicU64) -> (f64, f64) {
         let asking = tokio::spawn(poller.run());
+        let (before, begun) = (asked.load(Ordering::Relaxed), Instant::now());
         let beside = self.ingest().await;
+        let answers = (asked.load(Ordering::Relaxed) - before) as f64 / begun.elapsed().as_secs_f64();
         asking.abort();
-        beside
+        (beside, answers)
     }
 }
 
@@ -182,8 +190,26 @@ fn control(alone: &[f64]) -> Vec<f64> {
     alone.windows(3).map(|around| around[1] * 2.0 / (around[0] + around[2])).collect()
 }
 
-fn line(values: &[f64], decimals: usize) -> String {
-    values.iter().map(|value| format!("{value:>8.decimals$}")).collect()
+/// The middle of some ratios, and between what half of them lie.
+struct Spread {
+    median: f64,
+    quartiles: [f64; 2],
+    runs: usize,
+}
+
+impl Spread {
+    fn of(mut ratios: Vec<f64>) -> Self {
+        ratios.sort_by(f64::total_cmp);
+        let runs = ratios.len();
+        Self { quartiles: [ratios[runs / 4], ratios[runs * 3 / 4]], median: median(ratios), runs }
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [lower, upper] = self.quartiles;
+        write!(f, "{:>8.3}  half of {} between {lower:.3} and {upper:.3}", self.median, self.runs)
+    }
 }
 
 /// What asking costs with nothing else to do.
@@ -217,23 +243,54 @@ fn worked_seconds() -> f64 {
     ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
-/// Runs it on one database, at this pace of each source, else at the adapters' own.
-pub(crate) async fn run(name: &str, database: &str, directory: &Path, pace: Option<&str>) {
+/// Runs it on one database, each time a new one.
+pub(crate) async fn run_on(name: &str, url: impl Fn(&Path) -> String) {
+    for pace in [None, Some(UNBOUNDED)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        run(name, &url(directory.path()), directory.path(), pace).await;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    capacity(name, &url(directory.path()), directory.path()).await;
+}
+
+/// How many a second are asked for where all are due at once.
+async fn capacity(name: &str, database: &str, directory: &Path) {
+    let (provider, asked) = provider();
+    let config = config(database, provider, directory, Some(UNBOUNDED));
+    let app = App::build(config, Arc::new(SystemClock)).await.expect("it opens");
+    let (store, poller) = (app.services.store.clone(), app.poller());
+    seed(&store, &app, Duration::ZERO).await;
+    tokio::spawn(app.serve());
+    let begun = Instant::now();
+    let asking = tokio::spawn(poller.run());
+    while asked.load(Ordering::Relaxed) < TASKS as u64 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let per_second = TASKS as f64 / begun.elapsed().as_secs_f64();
+    asking.abort();
+    println!("{name}: {TASKS} unfinished tasks, all due at once, {UNBOUNDED}");
+    println!("  asked for a second                   {per_second:>8.0}");
+    store.close().await;
+}
+
+/// At this pace of each source, else at the adapters' own.
+async fn run(name: &str, database: &str, directory: &Path, pace: Option<&str>) {
     let (provider, asked) = provider();
     let app = App::build(config(database, provider, directory, pace), Arc::new(SystemClock)).await.expect("it opens");
     let path = callback_path(&app.services.roster.now(), "plain", &Metadata::new()).expect("a source");
     let mut posts = Posts { address: app.addresses()[0], path, runs: 0 };
     let (first, pollers) = (app.poller(), std::array::from_fn::<Poller, ROUNDS, _>(|_| app.poller()));
     let store = app.services.store.clone();
-    seed(&store, &app, SystemClock.now()).await;
+    seed(&store, &app, EVERY).await;
     tokio::spawn(app.serve());
     let asking = ask(first, &asked).await;
-    let (mut alone, mut beside) = (vec![posts.ingest().await], Vec::new());
+    let (mut alone, mut beside, mut messages) = (vec![posts.ingest().await], Vec::new(), Vec::new());
     for poller in pollers {
-        beside.push(posts.ingest_beside(poller).await);
+        let (callbacks, answers) = posts.ingest_beside(poller, &asked).await;
+        beside.push(callbacks);
+        messages.push(callbacks + answers);
         alone.push(posts.ingest().await);
     }
-    let (control, ratios) = (control(&alone), ratios(&alone, &beside));
     let pace = pace.unwrap_or("the adapters' own pace");
     println!("{name}: {TASKS} unfinished tasks over {} sources, {pace}", SOURCES.len());
     println!("  due a second, each once a minute     {:>8.0}", TASKS as f64 / 60.0);
@@ -245,9 +302,12 @@ pub(crate) async fn run(name: &str, database: &str, directory: &Path, pace: Opti
         asking.cores,
         1.0 - asking.cores / cores
     );
-    println!("  posts/s taken in, nobody asked       {}", line(&alone, 0));
-    println!("  posts/s taken in beside the asking   {}", line(&beside, 0));
-    println!("  of those around it                   {}  median {:.3}", line(&ratios, 2), median(ratios.clone()));
-    println!("  nobody asked, of those around it     {}  median {:.3}", line(&control, 2), median(control.clone()));
+    println!("  callbacks a second, nobody asked     {:>8.0}", median(alone.clone()));
+    println!("  callbacks a second beside the asking {:>8.0}", median(beside.clone()));
+    println!("  messages a second beside the asking  {:>8.0}", median(messages.clone()));
+    println!("  recorded beside the asking, of what is with nobody asked around it:");
+    println!("    callbacks                          {}", Spread::of(ratios(&alone, &beside)));
+    println!("    messages, callbacks and answers    {}", Spread::of(ratios(&alone, &messages)));
+    println!("    callbacks, with nobody asked       {}", Spread::of(control(&alone)));
     store.close().await;
 }
