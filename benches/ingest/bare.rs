@@ -38,18 +38,26 @@ impl Callback {
 
 /// Starts it on a free port.
 pub(crate) fn start() -> SocketAddr {
+    start_with(|_| ())
+}
+
+/// The same, and does this with each callback before it is answered.
+pub(crate) fn start_with(take: impl Fn(&Callback) + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let server = HttpServer::new(|| {
-        Actix::new().route(
-            "/callbacks/{source}/{token}",
-            web::post().to(|body: web::Bytes| async move {
-                match Callback::read(&body) {
+    let server = HttpServer::new(move || {
+        let take = take.clone();
+        let answer = move |body: web::Bytes| {
+            let callback = Callback::read(&body);
+            callback.iter().for_each(&take);
+            async move {
+                match callback {
                     Some(callback) => callback.answer(),
                     None => HttpResponse::UnprocessableEntity().finish(),
                 }
-            }),
-        )
+            }
+        };
+        Actix::new().route("/callbacks/{source}/{token}", web::post().to(answer))
     })
     .workers(WORKERS)
     .listen(listener)

@@ -3,6 +3,9 @@
 //! When each post is to be sent is fixed beforehand, and its time counts from then: a service that stands still does not
 //! keep the next posts from being counted (no coordinated omission). Each goes out on the connection that was used longest
 //! ago.
+//!
+//! Beside it, by themselves, the two things that it is made of: a sync, and a bare handler that hands the event to a bare
+//! client, which keep nothing.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,13 +15,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::asked::{Asked, Database};
-use crate::bare::body;
+use crate::bare::{PATH, body};
 use crate::deliver::destinations;
 use crate::disk::{percentiles, syncs};
 use crate::service::{Service, Works};
 use crate::sink::{Answers, Sink};
 use crate::table::{Compared, Target, median, plain, row};
-use crate::{ROUNDS, load};
+use crate::{ROUNDS, client, load};
 
 const EVERY: Duration = Duration::from_millis(5);
 /// Ten seconds of posts in a round, unless another number is asked for.
@@ -71,32 +74,59 @@ pub(crate) async fn run(asked: &Asked) {
     }
 }
 
-async fn on_database(database: Database, posts: u64) {
-    let directory = tempfile::tempdir().unwrap();
+/// Who takes posts and sends events on, and what was measured of it in each round.
+struct Taker {
+    address: SocketAddr,
+    path: String,
+    receipts: Arc<Receipts>,
+    /// p50 and p99.
+    rounds: Vec<(f64, f64)>,
+    /// How far behind its time a post was at most.
+    late: Vec<f64>,
+}
+
+impl Taker {
+    async fn round(&mut self, numbers: std::ops::Range<u64>) {
+        let (address, path, first) = (self.address, self.path.clone(), numbers.start);
+        let sent = load::apart(move || async move { post(address, &path, numbers) }).await;
+        self.late.push(sent.iter().map(|(due, begun)| milliseconds(*begun - *due)).fold(0.0, f64::max));
+        self.rounds.push(percentiles(times(&self.receipts, &sent, first).await));
+    }
+}
+
+/// A sink that notes when what came.
+fn noting(posts: u64) -> (Sink, Arc<Receipts>) {
     let receipts = Receipts::of(posts);
     let noting = Arc::clone(&receipts);
-    let sink = Sink::with(Answers::AtOnce, Arc::new(move |event| noting.note(event)));
+    (Sink::with(Answers::AtOnce, Arc::new(move |event| noting.note(event))), receipts)
+}
+
+async fn on_database(database: Database, posts: u64) {
+    let directory = tempfile::tempdir().unwrap();
+    let ((sink, receipts), (bare_sink, bare_receipts)) = (noting(posts), noting(posts));
     let url = database.fresh(directory.path());
     let settings = destinations(&[sink.address]);
     let service = Service::start(&url, directory.path(), &settings, Works::Everything).await;
-    let (mut sync, mut ours, mut late) = (Vec::new(), Vec::new(), Vec::new());
+    let taker = |address, path, receipts| Taker { address, path, receipts, rounds: Vec::new(), late: Vec::new() };
+    let mut ours = taker(service.address, service.path.clone(), receipts);
+    let mut bare = taker(client::forward(bare_sink.address), PATH.to_owned(), bare_receipts);
+    let mut sync = Vec::new();
     for round in 0..ROUNDS {
-        sync.push(percentiles(raw(directory.path().to_owned()).await));
-        let (address, path) = (service.address, service.path.clone());
         let numbers = round * posts..(round + 1) * posts;
-        let sent = load::apart(move || async move { post(address, &path, numbers) }).await;
-        late.push(sent.iter().map(|(due, begun)| milliseconds(*begun - *due)).fold(0.0, f64::max));
-        ours.push(percentiles(times(&receipts, &sent, round * posts).await));
+        sync.push(percentiles(raw(directory.path().to_owned()).await));
+        bare.round(numbers.clone()).await;
+        ours.round(numbers).await;
     }
     service.stop().await;
     let middle = |all: &[(f64, f64)], of: fn(&(f64, f64)) -> f64| median(all.iter().map(of).collect());
     for (name, of, targets) in [("p50", (|both| both.0) as fn(&(f64, f64)) -> f64, P50), ("p99", |both| both.1, P99)] {
         plain(&format!("raw sync, {name}"), "", 0, &format!("{:.2} ms", middle(&sync, of)));
-        let ours = middle(&ours, of);
+        plain(&format!("bare handler and client, {name}"), "", 0, &format!("{:.2} ms", middle(&bare.rounds, of)));
+        let ours = middle(&ours.rounds, of);
         let compared = [Compared { with: "ms", figure: ours, targets }];
         row(&format!("post to delivery, {name}"), database.name(), 0, &format!("{ours:.2} ms"), &compared);
     }
-    plain("posts behind their time, at most", database.name(), 0, &format!("{:.2} ms", median(late)));
+    plain("posts behind their time, at most", database.name(), 0, &format!("{:.2} ms", median(ours.late)));
 }
 
 async fn raw(directory: std::path::PathBuf) -> Vec<f64> {
