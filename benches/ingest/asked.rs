@@ -62,6 +62,15 @@ impl Asked {
         Self { words: words.collect(), numbers, sizes }
     }
 
+    /// Takes a word for all of these rows.
+    pub(crate) fn with_word(mut self, word: &str, rows: &[&str]) -> Self {
+        if self.words.iter().any(|asked| asked == word) {
+            self.words.retain(|asked| asked != word);
+            self.words.extend(rows.iter().map(|&row| row.to_owned()));
+        }
+        self
+    }
+
     /// The size of this name, unless another is asked for.
     pub(crate) fn size(&self, name: &str, usual: u64) -> u64 {
         self.sizes.iter().find(|(asked, _)| asked == name).map_or(usual, |(_, size)| *size)
