@@ -2,7 +2,8 @@
 //!
 //! A backlog of the same size is delivered to the good one alone and beside the hanging one, by a service that is started
 //! over it: so what taking in costs is in neither. Requests to the hanging one end after a second, so that its failures
-//! are written meanwhile too.
+//! are written meanwhile too. What the rows of a second destination cost by themselves, which lie among those of the good
+//! one, is shown by one that is hardly sent to.
 
 use std::time::{Duration, Instant};
 
@@ -23,13 +24,24 @@ const OF_ALONE: &[Target] = &[Target::AtLeast(0.95)];
 const LEFT: &str =
     "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE status = 'pending' AND destination = 'good' LIMIT 1) t";
 
-fn settings(good: &Sink, hanging: Option<&Sink>) -> String {
+/// What is beside the good one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    /// A destination that takes one request an hour.
+    Waiting,
+    /// One that takes as many as the good one, and never answers.
+    Hanging,
+}
+
+fn settings(good: &Sink, beside: Beside, second: &Sink) -> String {
     let mut text = "[egress]\nallow = [\"127.0.0.0/8\"]\n[delivery]\ntimeout = \"1s\"\n".to_owned();
-    for (name, sink) in [("good", Some(good)), ("hanging", hanging)] {
-        let Some(sink) = sink else { continue };
+    let second = (beside != Beside::Nothing).then_some(("second", second));
+    for (name, sink) in std::iter::once(("good", good)).chain(second) {
+        let rate = if beside == Beside::Waiting && name == "second" { "rate = \"1/h\"\n" } else { "" };
         text.push_str(&format!(
             "[destinations.{name}]\nteam = \"bench\"\nchannel = \"webhook\"\nurl = \"http://{}/\"\nconcurrency = 64\n\
-             [[subscriptions]]\ndestination = \"{name}\"\n",
+             {rate}[[subscriptions]]\ndestination = \"{name}\"\n",
             sink.address
         ));
     }
@@ -37,10 +49,10 @@ fn settings(good: &Sink, hanging: Option<&Sink>) -> String {
 }
 
 /// Deliveries a second to the good one, out of a backlog.
-async fn rate(database: Database, events: u64, with_hanging: bool) -> f64 {
+async fn rate(database: Database, events: u64, beside: Beside) -> f64 {
     let directory = tempfile::tempdir().unwrap();
-    let (good, hanging) = (Sink::start(Answers::AtOnce), Sink::start(Answers::Never));
-    let settings = settings(&good, with_hanging.then_some(&hanging));
+    let (good, second) = (Sink::start(Answers::AtOnce), Sink::start(Answers::Never));
+    let settings = settings(&good, beside, &second);
     let url = database.fresh(directory.path());
     let service = Service::start(&url, directory.path(), &settings, Works::TakingIn).await;
     let (address, path) = (service.address, service.path.clone());
@@ -56,7 +68,7 @@ async fn rate(database: Database, events: u64, with_hanging: bool) -> f64 {
         tokio::time::sleep(LOOK_EVERY).await;
     }
     let took = begun.elapsed().as_secs_f64();
-    assert!(!with_hanging || hanging.received() > 0, "the hanging one was tried");
+    assert!(beside != Beside::Hanging || second.received() > 1, "the hanging one was tried");
     service.stop().await;
     events as f64 / took
 }
@@ -65,13 +77,15 @@ async fn rate(database: Database, events: u64, with_hanging: bool) -> f64 {
 pub(crate) async fn run(asked: &Asked) {
     let events = asked.size("events", EVENTS);
     for database in asked.databases() {
-        let (mut alone, mut beside) = (Vec::new(), Vec::new());
+        let mut rates: [Vec<f64>; 3] = Default::default();
         for _ in 0..ROUNDS {
-            alone.push(rate(database, events, false).await);
-            beside.push(rate(database, events, true).await);
+            for (rates, beside) in rates.iter_mut().zip([Beside::Nothing, Beside::Waiting, Beside::Hanging]) {
+                rates.push(rate(database, events, beside).await);
+            }
         }
-        let (alone, beside) = (median(alone), median(beside));
+        let [alone, waiting, beside] = rates.map(median);
         plain("a good destination alone", database.name(), 0, &per_second(alone));
+        plain("a good one beside one that waits", database.name(), 0, &per_second(waiting));
         let compared = [Compared { with: "of alone", figure: beside / alone, targets: OF_ALONE }];
         row("a good one beside a hanging one", database.name(), 0, &per_second(beside), &compared);
     }
