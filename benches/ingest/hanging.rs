@@ -36,9 +36,13 @@ enum Beside {
 
 fn settings(good: &Sink, beside: Beside, second: &Sink) -> String {
     let mut text = "[egress]\nallow = [\"127.0.0.0/8\"]\n[delivery]\ntimeout = \"1s\"\n".to_owned();
-    let second = (beside != Beside::Nothing).then_some(("second", second));
-    for (name, sink) in std::iter::once(("good", good)).chain(second) {
-        let rate = if beside == Beside::Waiting && name == "second" { "rate = \"1/h\"\n" } else { "" };
+    let rate = match beside {
+        Beside::Nothing => None,
+        Beside::Waiting => Some("rate = \"1/h\"\n"),
+        Beside::Hanging => Some(""),
+    };
+    let second = rate.map(|rate| ("second", second, rate));
+    for (name, sink, rate) in std::iter::once(("good", good, "")).chain(second) {
         text.push_str(&format!(
             "[destinations.{name}]\nteam = \"bench\"\nchannel = \"webhook\"\nurl = \"http://{}/\"\nconcurrency = 64\n\
              {rate}[[subscriptions]]\ndestination = \"{name}\"\n",
@@ -68,7 +72,7 @@ async fn rate(database: Database, events: u64, beside: Beside) -> f64 {
         tokio::time::sleep(LOOK_EVERY).await;
     }
     let took = begun.elapsed().as_secs_f64();
-    assert!(beside != Beside::Hanging || second.received() > 1, "the hanging one was tried");
+    assert!(beside != Beside::Hanging || second.received() > 0, "the hanging one was tried");
     service.stop().await;
     events as f64 / took
 }

@@ -85,7 +85,8 @@ fn config(database: &str, provider: SocketAddr, directory: &Path, pace: Option<&
         let kind = name.split('-').next().unwrap_or(name);
         text.push_str(&format!(
             "[sources.{name}]\nprovider = \"{kind}\"\napi_key = \"bench\"\nbase_url = \"http://{provider}\"\n\
-             poll = {{ every = \"1m\"{pace} }}\n"
+             poll = {{ every = \"{}s\"{pace} }}\n",
+            EVERY.as_secs()
         ));
     }
     text.push_str(
@@ -109,7 +110,7 @@ async fn seed(store: &Store, app: &App, within: Duration) {
                 let seen = Observation::new(&format!("task-unified-1757169743-{number:016}"), Status::Processing);
                 let (metadata, metadata_origin) = (Metadata::new(), MetadataOrigin::Absent);
                 let from = Provenance { via: Via::Poll, trust: Trust::SignedBody, metadata, metadata_origin };
-                let spread = within.mul_f64((number % TASKS) as f64 / TASKS as f64);
+                let spread = within.mul_f64(number as f64 / TASKS as f64);
                 let context = Context {
                     from: &from,
                     plan: &active.plan,
@@ -191,25 +192,11 @@ fn control(alone: &[f64]) -> Vec<f64> {
 }
 
 /// The middle of some ratios, and between what half of them lie.
-struct Spread {
-    median: f64,
-    quartiles: [f64; 2],
-    runs: usize,
-}
-
-impl Spread {
-    fn of(mut ratios: Vec<f64>) -> Self {
-        ratios.sort_by(f64::total_cmp);
-        let runs = ratios.len();
-        Self { quartiles: [ratios[runs / 4], ratios[runs * 3 / 4]], median: median(ratios), runs }
-    }
-}
-
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [lower, upper] = self.quartiles;
-        write!(f, "{:>8.3}  half of {} between {lower:.3} and {upper:.3}", self.median, self.runs)
-    }
+fn spread(mut ratios: Vec<f64>) -> String {
+    ratios.sort_by(f64::total_cmp);
+    let runs = ratios.len();
+    let [lower, upper] = [ratios[runs / 4], ratios[runs * 3 / 4]];
+    format!("{:>8.3}  half of {runs} between {lower:.3} and {upper:.3}", median(ratios))
 }
 
 /// What asking costs with nothing else to do.
@@ -293,7 +280,7 @@ async fn run(name: &str, database: &str, directory: &Path, pace: Option<&str>) {
     }
     let pace = pace.unwrap_or("the adapters' own pace");
     println!("{name}: {TASKS} unfinished tasks over {} sources, {pace}", SOURCES.len());
-    println!("  due a second, each once a minute     {:>8.0}", TASKS as f64 / 60.0);
+    println!("  due a second, each once a minute     {:>8.0}", TASKS as f64 / EVERY.as_secs_f64());
     println!("  asked for a second                   {:>8.0}", asking.per_second);
     println!("  memory added, bytes a task           {:>8.1}", asking.kib * 1024.0 / TASKS as f64);
     let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
@@ -306,8 +293,8 @@ async fn run(name: &str, database: &str, directory: &Path, pace: Option<&str>) {
     println!("  callbacks a second beside the asking {:>8.0}", median(beside.clone()));
     println!("  messages a second beside the asking  {:>8.0}", median(messages.clone()));
     println!("  recorded beside the asking, of what is with nobody asked around it:");
-    println!("    callbacks                          {}", Spread::of(ratios(&alone, &beside)));
-    println!("    messages, callbacks and answers    {}", Spread::of(ratios(&alone, &messages)));
-    println!("    callbacks, with nobody asked       {}", Spread::of(control(&alone)));
+    println!("    callbacks                          {}", spread(ratios(&alone, &beside)));
+    println!("    messages, callbacks and answers    {}", spread(ratios(&alone, &messages)));
+    println!("    callbacks, with nobody asked       {}", spread(control(&alone)));
     store.close().await;
 }

@@ -141,9 +141,10 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 const MIGRATING: i64 = i64::from_be_bytes(*b"callboar");
 
 /// Brings a PostgreSQL database to this version, in one transaction: one commit is cheaper than eleven, and what fails leaves
-/// it as it was. The lock of the migrator itself ends before the commit, so that whoever comes second waits for ours.
+/// it as it was. The lock of the migrator itself ends before the commit, so that whoever comes second waits for ours, and sees
+/// what was done meanwhile, whatever isolation is the server's default.
 async fn migrate_postgres(connection: &mut PgConnection) -> Result<()> {
-    let mut all = connection.begin().await?;
+    let mut all = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATING).execute(&mut *all).await?;
     migrator(POSTGRES).run_direct(None, &mut *all, false).await.map_err(cannot_migrate)?;
     sqlx::query(SETTLE_RESTORED).execute(&mut *all).await?;
