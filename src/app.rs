@@ -142,7 +142,7 @@ impl App {
             fresh: fresh.clone(),
             repeats: repeats.clone(),
         };
-        let recorder = Recorder::start(recording, &life);
+        let recorder = Recorder::new(recording, &life);
         let parts = Parts {
             store: store.clone(),
             roster: Arc::clone(&roster),

@@ -1,21 +1,21 @@
 //! The recorder: one writer, many waiters.
 //!
-//! Whoever has something to record hands it over and waits for the commit. The recorder takes all that
-//! is queued, makes one transaction and one sync of it, and answers them all. A success means
-//! committed and synced; a failure means that nothing of it is there.
+//! Whoever has something to record hands it over and waits for the commit. All that is queued is one
+//! transaction and one sync, after which all of it is answered. A success means committed and synced; a
+//! failure means that nothing of it is there.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::entry::{Entry, Reading};
 use super::fresh::Fresh;
-use super::inbox::{Inbox, Turn};
+use super::inbox::{self, Inbox};
 use super::notice::{Notice, Notices};
 use super::repeats::{Again, Repeats};
 pub use super::write::Receipt;
@@ -70,27 +70,28 @@ pub struct Parts {
     pub repeats: Repeats,
 }
 
-/// The way to the recorder. Clones lead to the same one.
+/// The recorder. Clones are the same one.
 #[derive(Clone)]
 pub struct Recorder {
     inbox: Inbox<Job>,
-    repeats: Repeats,
-    notices: Notices,
+    writer: Arc<Writer>,
+    life: Lifecycle,
+    runtime: Handle,
 }
 
 impl Recorder {
-    /// Starts the recorder.
-    pub fn start(parts: Parts, life: &Lifecycle) -> Self {
-        let inbox = Inbox::new();
-        let recorder = Self { inbox: inbox.clone(), repeats: parts.repeats.clone(), notices: parts.notices.clone() };
-        life.spawn(run(Writer { parts, all_new: AtomicBool::new(true) }, inbox));
-        recorder
+    /// A recorder that writes as a part of this life, on the runtime that this is called on.
+    pub fn new(parts: Parts, life: &Lifecycle) -> Self {
+        let inbox = Inbox::new(parts.store.writers());
+        let writer = Arc::new(Writer { parts, all_new: AtomicBool::new(true) });
+        Self { inbox, writer, life: life.clone(), runtime: Handle::current() }
     }
 
     /// What is answered to a callback that is remembered as recorded, and that only came again. It is counted.
     pub(super) fn again(&self, again: Again<'_>, received_at: Timestamp) -> Option<Receipt> {
-        let receipt = self.repeats.again(again, received_at)?;
-        tell(&self.notices, again.source, received_at, &receipt);
+        let parts = &self.writer.parts;
+        let receipt = parts.repeats.again(again, received_at)?;
+        tell(&parts.notices, again.source, received_at, &receipt);
         Some(receipt)
     }
 
@@ -100,41 +101,44 @@ impl Recorder {
     /// [`Unrecorded`] when the database cannot take it, or not within 3 s.
     pub async fn record(&self, entry: Entry) -> Result<Receipt, Unrecorded> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.push(Job { entry, reply }).map_err(|_| Unrecorded)?;
+        let batch = self.inbox.push(Job { entry, reply }).map_err(|_| Unrecorded)?;
+        self.begin(batch);
         tokio::time::timeout(PATIENCE, answer).await.map_err(|_| Unrecorded)?.map_err(|_| Unrecorded)?
     }
 
-    /// Ends the recorder once everything that is queued is written.
+    /// Takes nothing more; what is queued is written before the life ends.
     pub fn close(&self) {
         self.inbox.close();
     }
-}
 
-async fn run(writer: Writer, inbox: Inbox<Job>) {
-    let writers = writer.parts.store.writers();
-    let mut in_hand = FuturesUnordered::new();
-    let mut is_open = true;
-    while is_open || !in_hand.is_empty() {
-        tokio::select! {
-            biased;
-            Some(()) = in_hand.next() => {}
-            taken = inbox.take(writers), if is_open => match taken {
-                Some((mut batch, turn)) => {
-                    // Who waited too long was told so, and must find nothing of theirs later.
-                    batch.retain(|job| !job.reply.is_closed());
-                    in_hand.push(supervised(writer.write(batch, turn)));
-                }
-                None => is_open = false,
-            }
+    /// Begins to write a batch, if there is one. That is done here and now, as far as nothing is waited for: what writes
+    /// has it before another thread of ours was woken.
+    fn begin(&self, batch: Option<inbox::Batch<Job>>) {
+        let Some(batch) = batch else { return };
+        // Who hands something over may be on a runtime that ends before this does.
+        let _entered = self.runtime.enter();
+        let mut writing = Box::pin(self.clone().write(batch));
+        if writing.as_mut().now_or_never().is_none() {
+            self.life.spawn(writing);
         }
     }
-}
 
-/// A panic answers those of its batch, and the next one is begun afresh.
-async fn supervised(writing: impl Future<Output = ()>) {
-    if AssertUnwindSafe(writing).catch_unwind().await.is_err() {
-        tracing::error!("the recorder panicked over a batch; it goes on with the next");
-        metrics::counter!("callboard_recorder_panics_total").increment(1);
+    /// Writes a batch, and begins the next when all of it is handed over: that is made while this one syncs. A panic
+    /// answers those of its batch, and the next one is begun afresh.
+    async fn write(self, (mut jobs, turn): inbox::Batch<Job>) {
+        // Who waited too long was told so, and must find nothing of theirs later.
+        jobs.retain(|job| !job.reply.is_closed());
+        let writing = async {
+            let handed = self.writer.write(jobs).await;
+            drop(turn);
+            self.begin(self.inbox.next());
+            self.writer.answer_all(handed).await;
+        };
+        if AssertUnwindSafe(writing).catch_unwind().await.is_err() {
+            tracing::error!("the recorder panicked over a batch; it goes on with the next");
+            metrics::counter!("callboard_recorder_panics_total").increment(1);
+            self.begin(self.inbox.next());
+        }
     }
 }
 
@@ -143,6 +147,9 @@ struct Writer {
     /// Whether the last callbacks were all of tasks that were not known, so that the next ones are guessed to be.
     all_new: AtomicBool,
 }
+
+/// What a transaction wrote, whose sync is on its way, and who waits for it.
+type Unsynced = (Vec<Job>, (Written, Handed));
 
 /// Messages that are to be written in one transaction.
 struct Batch {
@@ -153,9 +160,8 @@ struct Batch {
 }
 
 impl Writer {
-    /// Writes all of them, in as few transactions as their content allows. The turn ends when all is handed
-    /// over: the next batch is made while this one syncs.
-    async fn write(&self, jobs: Vec<Job>, turn: Turn<Job>) {
+    /// Writes all of them, in as few transactions as their content allows.
+    async fn write(&self, jobs: Vec<Job>) -> Vec<Unsynced> {
         let mut left = self.batches(jobs);
         let mut handed = Vec::new();
         while let Some(Batch { jobs, guess, tried }) = left.pop() {
@@ -194,7 +200,10 @@ impl Writer {
                 Err(error) => refuse(jobs, &error),
             }
         }
-        drop(turn);
+        handed
+    }
+
+    async fn answer_all(&self, handed: Vec<Unsynced>) {
         for (batch, (written, handed)) in handed {
             match handed.synced().await {
                 Ok(()) => self.answer(batch, written),
